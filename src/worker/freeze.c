@@ -25,6 +25,7 @@
 #include "freezer/handoff.h"
 #include "worker/conn.h"
 #include "worker/freeze.h"
+#include "worker/guard.h"
 #include "worker/hold.h"
 #include "worker/journal.h"
 #include "worker/tls.h"
@@ -69,6 +70,7 @@ struct freezing {
 };
 
 static void take_back(struct loop *loop, struct watch *watch, uint32_t events);
+static bool send_batch(struct freezing *f);
 
 bool freeze_may(const struct worker *w, const struct conn *c)
 {
@@ -86,10 +88,10 @@ static bool offer_return_channel(struct worker *w)
 
     if (f->own.fd >= 0)
         return true;
+    if (f->out.count == HANDOFF_BATCH && !send_batch(f))
+        return false;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
         return false;
-    if (f->out.count == HANDOFF_BATCH)
-        freeze_flush(w);
     struct handoff_item item = {.kind = HANDOFF_CHANNEL, .fd = pair[1], .way = f->name};
     f->own = (struct watch){.fd = pair[0], .events = EPOLLIN, .ready = take_back};
     if (loop_watch(&w->loop, &f->own) == 0 && handoff_add(&f->out, &item) == 0)
@@ -145,7 +147,8 @@ static int make_record(const struct worker *w, const struct conn *c, struct tls_
     return e < 0 ? e : session_freeze(&c->smtp, out);
 }
 
-/* Puts a connection into the batch; `tls` is its TLS state's handle, or NULL. */
+/* Puts a connection into the batch; `tls` is its TLS state's handle, or NULL. It takes nothing back
+ * if the freezer is overloaded: that could close this very connection to make room. */
 static bool put(struct worker *w, struct conn *c, uint64_t left, struct tls_stash_handle *tls)
 {
     struct freezing *f = w->freezing;
@@ -153,8 +156,8 @@ static bool put(struct worker *w, struct conn *c, uint64_t left, struct tls_stas
     f->record.len = 0;
     if (make_record(w, c, tls, &f->record) < 0)
         return false;
-    if (f->out.count == HANDOFF_BATCH)
-        freeze_flush(w);
+    if (f->out.count == HANDOFF_BATCH && !send_batch(f))
+        return false;
     struct handoff_item item = {.fd = c->watch.fd,
                                 .way = tls ? f->name : 0,
                                 .due_ms = w->loop.wall + left,
@@ -189,6 +192,8 @@ static const char *obstacle(const struct worker *w, const struct conn *c)
         return "the client does not take what was sent";
     if (c->work || c->flags & CONN_READ_OFF)
         return "the client has sent more";
+    if (c->flags & CONN_TLS && w->guard.held + w->stash.count >= w->held_max)
+        return "as many are held under TLS as there may be"; /* its TLS state would stay here */
     return NULL;
 }
 
@@ -199,7 +204,7 @@ bool freeze_try(struct worker *w, struct conn *c)
     const char *why = obstacle(w, c);
 
     if (!why && !(c->flags & CONN_TLS ? put_with_tls(w, c, left) : put(w, c, left, NULL)))
-        why = c->flags & CONN_TLS ? "TLS has octets in flight, or no memory" : "no memory";
+        why = c->flags & CONN_TLS ? "TLS has octets in flight, or no room" : "no room";
     if (why) {
         journal_step(c, "is not frozen", "%s", why);
         return false;
@@ -210,34 +215,48 @@ bool freeze_try(struct worker *w, struct conn *c)
     return true;
 }
 
+/* False: the freezer is overloaded, and the batch is as it was. */
+static bool send_batch(struct freezing *f)
+{
+    uint32_t n = f->out.count;
+    int fd[HANDOFF_BATCH];
+
+    for (uint32_t i = 0; i < n; i++)
+        fd[i] = f->out.item[i].fd;
+    if (n == 0 || handoff_send(f->watch.fd, &f->out) < 0)
+        return n == 0;
+    for (uint32_t i = 0; i < n; i++)
+        close(fd[i]);
+    return true;
+}
+
 static void adopt(struct worker *w, const struct handoff_item *item);
+
+bool freeze_is_sending(const struct worker *w)
+{
+    return w->freezing && w->freezing->out.count > 0;
+}
 
 void freeze_flush(struct worker *w)
 {
     struct freezing *f = w->freezing;
-    int fd[HANDOFF_BATCH];
 
-    if (!f || f->out.count == 0)
+    if (!freeze_is_sending(w))
         return;
-    uint32_t n = f->out.count;
-    for (uint32_t i = 0; i < n; i++)
-        fd[i] = f->out.item[i].fd;
-    if (handoff_send(f->watch.fd, &f->out) == 0) {
-        for (uint32_t i = 0; i < n; i++)
-            close(fd[i]);
-        return;
-    }
-    /* The freezer is overloaded: these become ordinary holds again. */
-    f->out.count = 0;
-    f->out.used = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        if (f->out.item[i].kind == HANDOFF_HOLD) {
-            adopt(w, &f->out.item[i]);
-        } else {
-            close(fd[i]);
-            return_channel_is_lost(w);
+    if (!send_batch(f)) { /* these become ordinary holds again */
+        uint32_t n = f->out.count;
+        f->out.count = 0;
+        f->out.used = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            if (f->out.item[i].kind == HANDOFF_HOLD) {
+                adopt(w, &f->out.item[i]);
+            } else {
+                close(f->out.item[i].fd);
+                return_channel_is_lost(w);
+            }
         }
     }
+    worker_may_end(w);
 }
 
 /* ---- back ---- */
@@ -254,17 +273,31 @@ static struct addr ask_kernel(name_call *name, int fd)
     return addr_from_sockaddr((struct sockaddr *)&sa, len);
 }
 
+/* How well a listener's address fits a connection's own: the kernel prefers the exact one to the
+ * wildcard of its family, and that to [::], which may accept IPv4 too. 0: its port is another. */
+static unsigned fits(const struct addr *listener, const struct addr *local)
+{
+    if (listener->port != local->port)
+        return 0;
+    if (addr_equal(listener, local))
+        return 4;
+    if (!addr_is_any(listener))
+        return 1; /* it was accepted before a reload, at an address that is no more listened at */
+    return listener->family == local->family ? 3 : 2;
+}
+
+/* The listener that has accepted it, or the one that is most like it now. */
 static uint16_t listener_of(const struct worker *w, const struct addr *local)
 {
+    unsigned best_fit = 0;
     uint16_t best = 0;
 
     for (size_t i = 0; i < w->config->listen_count; i++) {
-        const struct addr *a = &w->config->listen[i].addr;
-        if (a->port != local->port)
-            continue;
-        best = (uint16_t)i;
-        if (addr_equal(a, local))
-            break;
+        unsigned fit = fits(&w->config->listen[i].addr, local);
+        if (fit > best_fit) {
+            best_fit = fit;
+            best = (uint16_t)i;
+        }
     }
     return best;
 }
@@ -285,7 +318,8 @@ static bool read_record(struct span *rest, struct freeze_record *r, struct tls_s
            (!(r->flags & RECORD_TLS) || read_part(rest, tls, sizeof *tls));
 }
 
-static struct conn *revive(struct worker *w, const struct handoff_item *item)
+/* *room: whether a new connection of this client would be let in now. */
+static struct conn *revive(struct worker *w, const struct handoff_item *item, bool *room)
 {
     struct addr local = item->local, peer = item->remote;
     struct span rest = item->session;
@@ -302,7 +336,9 @@ static struct conn *revive(struct worker *w, const struct handoff_item *item)
         return NULL;
     if (r.flags & RECORD_TLS && !(ssl = tls_stash_take(w, tls)))
         return NULL;
-    struct conn *c = conn_new(w, item->fd, listener_of(w, &local), &peer, conn_is_exempt(w, &peer));
+    bool exempt = conn_is_exempt(w, &peer);
+    *room = guard_admit(w, &peer, exempt);
+    struct conn *c = conn_new(w, item->fd, listener_of(w, &local), &peer, exempt);
     if (!c) {
         SSL_free(ssl);
         return NULL;
@@ -323,10 +359,12 @@ static struct conn *revive(struct worker *w, const struct handoff_item *item)
     return c;
 }
 
-/* Takes back a connection, whose reply is due at item->due_ms. */
+/* Takes back a connection, whose reply is due at item->due_ms. While it was frozen, it counted in no
+ * limit, so its client may have had many more than fit. */
 static void adopt(struct worker *w, const struct handoff_item *item)
 {
-    struct conn *c = revive(w, item);
+    bool room = false;
+    struct conn *c = revive(w, item, &room);
 
     if (!c) {
         close(item->fd);
@@ -336,7 +374,12 @@ static void adopt(struct worker *w, const struct handoff_item *item)
     uint64_t left = item->due_ms > w->loop.wall ? item->due_ms - w->loop.wall : 0;
     PROBE2(thaw, c->watch.fd, left);
     journal_step(c, "thaws", "%.1f s are left of its hold", (double)left / 1000);
-    hold_resume(w, c, left);
+    if (w->stopping)
+        hold_cut(w, c, left, REPLY_SHUTDOWN);
+    else if (!room)
+        hold_cut(w, c, left, REPLY_EVICTED);
+    else
+        hold_resume(w, c, left);
 }
 
 /* Prefetches the ledger's entries of all clients of a batch before the first connection is taken

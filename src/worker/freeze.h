@@ -2,7 +2,8 @@
  *
  * A hold is sent with the batch of this turn; its descriptor is closed here when the freezer has
  * it. Any worker of the slot takes it back when its reply is due; with TLS only the worker that
- * keeps its TLS state (tls_stash.h). */
+ * keeps its TLS state (tls_stash.h). A connection that comes back needs room like a new one; if
+ * there is none, it hears its reply, if that is due, and 421. */
 #ifndef MIRED_WORKER_FREEZE_H
 #define MIRED_WORKER_FREEZE_H
 
@@ -25,8 +26,11 @@ bool freeze_may(const struct worker *w, const struct conn *c);
  * records that need its socket; nothing has changed. */
 bool freeze_try(struct worker *w, struct conn *c);
 
+/* Whether the batch has something that freeze_flush() will send or take back. */
+bool freeze_is_sending(const struct worker *w);
+
 /* Sends the batch; called at the end of each turn. Connections that the freezer does not take are
- * held here again. */
+ * held here again, if they would be let in now (guard_admit()). */
 void freeze_flush(struct worker *w);
 
 /* Begins to take connections back. 0 or -errno. */

@@ -135,39 +135,6 @@ enum hold_outcome hold_reply(struct worker *w, struct conn *c, const struct repl
     return HOLD_HELD;
 }
 
-void hold_resume(struct worker *w, struct conn *c, uint64_t left)
-{
-    uint32_t since = c->since_ms;
-
-    if (!guard_hold(w, c)) {
-        conn_shut(w, c, REPLY_EVICTED);
-        return;
-    }
-    metric_add(METRIC_HELD, 1);
-    conn_phase(w, c, CONN_HELD, left + 1);
-    c->since_ms = since;
-    c->hold_ms = field(conn_waited(w, c) + left);
-    if (left == 0) {
-        hold_release(w, c);
-        return;
-    }
-    uint64_t again = freeze_at(w, c, w->loop.now - conn_waited(w, c)) - w->loop.now;
-    if (again + FREEZE_WORTH_MS < left && freeze_may(w, c))
-        c->flags |= CONN_FREEZE;
-    set_timer(w, c);
-}
-
-void hold_end(struct worker *w, struct conn *c)
-{
-    uint64_t held = conn_waited(w, c);
-
-    guard_release(w, c);
-    metric_add(METRIC_HELD, -1);
-    metric_add(METRIC_HOLD_MS, (int64_t)held);
-    c->held_ms += (uint32_t)held;
-    c->phase = CONN_READING;
-}
-
 /* R22: the client has waited for its greeting to the end and said nothing. */
 static void note_pass(struct worker *w, struct conn *c)
 {
@@ -177,21 +144,92 @@ static void note_pass(struct worker *w, struct conn *c)
         tarpit_greeted(&w->tarpit, &who, w->loop.wall);
 }
 
-void hold_release(struct worker *w, struct conn *c)
+/* The hold has ended with its whole time, or is ended: says the reply and goes on. */
+static void answer(struct worker *w, struct conn *c, const struct reply *r)
 {
-    struct reply r = held_reply(w, c);
-
-    note_pass(w, c);
-
-    journal_step(c, "releases the reply", "%u after %.1f s of %.1f s", r.code,
-                 (double)conn_waited(w, c) / 1000, (double)c->hold_ms / 1000);
-    hold_end(w, c);
-    if (!(c->drip_lines ? conn_say_end(c, &r) : conn_say(c, &r))) {
+    if (!(c->drip_lines ? conn_say_end(c, r) : conn_say(c, r))) {
         conn_close(w, c, CLOSE_NO_MEMORY);
         return;
     }
     conn_phase(w, c, CONN_READING, w->config->timeout_ms);
     conn_run(w, c);
+}
+
+static void add_held(struct conn *c, uint64_t held)
+{
+    metric_add(METRIC_HOLD_MS, (int64_t)held);
+    c->held_ms += (uint32_t)held;
+}
+
+static void journal_release(const struct worker *w, struct conn *c, const struct reply *r)
+{
+    journal_step(c, "releases the reply", "%u after %.1f s of %.1f s", r->code,
+                 (double)conn_waited(w, c) / 1000, (double)c->hold_ms / 1000);
+}
+
+/* What is due takes no place among the held ones: somebody would have to leave for it. */
+static void answer_at_once(struct worker *w, struct conn *c)
+{
+    struct reply r = held_reply(w, c);
+
+    c->hold_ms = field(conn_waited(w, c));
+    note_pass(w, c);
+    journal_release(w, c, &r);
+    add_held(c, conn_waited(w, c));
+    answer(w, c, &r);
+}
+
+void hold_resume(struct worker *w, struct conn *c, uint64_t left)
+{
+    uint32_t since = c->since_ms;
+
+    if (left == 0) {
+        answer_at_once(w, c);
+        return;
+    }
+    if (!guard_hold(w, c)) {
+        conn_shut(w, c, REPLY_EVICTED);
+        return;
+    }
+    metric_add(METRIC_HELD, 1);
+    conn_phase(w, c, CONN_HELD, left + 1);
+    c->since_ms = since;
+    c->hold_ms = field(conn_waited(w, c) + left);
+    uint64_t again = freeze_at(w, c, w->loop.now - conn_waited(w, c)) - w->loop.now;
+    if (again + FREEZE_WORTH_MS < left && freeze_may(w, c))
+        c->flags |= CONN_FREEZE;
+    set_timer(w, c);
+}
+
+void hold_cut(struct worker *w, struct conn *c, uint64_t left, enum reply_id id)
+{
+    struct reply r = held_reply(w, c);
+
+    add_held(c, conn_waited(w, c));
+    if (left == 0 && r.code >= 400)
+        (void)conn_say(c, &r); /* sent with the other one, if the socket takes it at once */
+    journal_step(c, "makes room", "it comes back and may not stay");
+    conn_shut(w, c, id);
+}
+
+void hold_end(struct worker *w, struct conn *c)
+{
+    uint64_t held = conn_waited(w, c);
+
+    guard_release(w, c);
+    metric_add(METRIC_HELD, -1);
+    add_held(c, held);
+    c->phase = CONN_READING;
+}
+
+void hold_release(struct worker *w, struct conn *c)
+{
+    struct reply r = held_reply(w, c);
+
+    note_pass(w, c);
+    journal_release(w, c, &r);
+    hold_end(w, c);
+    answer(w, c, &r);
 }
 
 static void drip(struct worker *w, struct conn *c)

@@ -9,8 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "smtp/reply.h"
+
 struct conn;
-struct reply;
 struct worker;
 
 enum hold_outcome {
@@ -28,6 +29,11 @@ enum hold_outcome hold_reply(struct worker *w, struct conn *c, const struct repl
 /* Continues a hold that began in another process: `left` ms remain; c->since_ms, when it began,
  * stays. With 0 ms left the reply is sent at once. May free the connection. */
 void hold_resume(struct worker *w, struct conn *c, uint64_t left);
+
+/* Ends a hold that began in another process, and its connection, with this reply, because there is no
+ * room for it or the worker stops. The client hears its verdict before that, if it is due (`left` is
+ * 0). Frees the connection. */
+void hold_cut(struct worker *w, struct conn *c, uint64_t left, enum reply_id id);
 
 /* The timer of CONN_HELD: freezes the connection, sends a drip line (R11), or ends the hold. May
  * free the connection. */

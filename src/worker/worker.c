@@ -97,7 +97,9 @@ static void stop_accepting(struct worker *w)
 
 void worker_may_end(struct worker *w)
 {
-    if (w->draining && w->open == 0 && (w->stash.count == 0 || w->stopping))
+    /* what the freezer does not take comes back at the end of the turn */
+    if (w->draining && w->open == 0 && !freeze_is_sending(w) &&
+        (w->stash.count == 0 || w->stopping))
         w->loop.stop = true;
 }
 

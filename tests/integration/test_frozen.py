@@ -16,7 +16,7 @@ import pytest
 from lib import netns, ports, processes
 from lib.certificates import Authority
 from lib.daemon import Daemon
-from lib.frozen import FROZEN, ask, source, told, wait_frozen
+from lib.frozen import FROZEN, ask, frozen_in, source, told, wait_frozen
 from lib.mired import BUILD, SANITIZED
 from lib.smtp import Client
 from lib.waiting import PATIENCE, until
@@ -44,6 +44,26 @@ def crowd(frozen, cable, count, hold):
 @pytest.mark.alone
 def test_a_thousand_clients_wait_without_sockets(frozen, cable):
     crowd(frozen, cable, 1000, 20)
+
+
+@pytest.mark.long
+def test_what_one_client_has_frozen_takes_no_room_when_it_thaws(frozen, cable):
+    """While they are frozen they count in no limit; when they come back, they are let in like new connections."""
+    m = frozen(time=240, workers=1, config="connections_max = 60")
+    clients = []
+    for n in range(12):
+        clients += [ask(m.port, origin=source(7)) for _ in range(10)]
+        until(lambda: frozen_in(m) == len(clients))
+    assert m.control("release", source(7)).returncode == 0
+    for client in clients:
+        told(client)  # each hears its verdict
+    gone = sum(b"421" in client.buffer for client in clients)  # in one piece with its verdict
+    still = json.loads(m.control("--json", "status").stdout)["open"]
+    assert still <= 30 and gone == len(clients) - still, (still, gone)
+    for n in range(5):
+        with Client(m.port, host=netns.SERVER, source=source(1000 + n)) as stranger:
+            stranger.ehlo()
+            assert stranger.message("a@b.test", ["alice@example.test"]).code == 250
 
 
 @pytest.mark.soak
@@ -233,6 +253,21 @@ def test_holds_under_tls_survive_the_freezers_death(secure, cable):
     clients = [m.client(n) for n in range(10)]
     wait_frozen(cable, 6)
     processes.kill_all(m.processes("freezer"))
+    for client in clients:
+        told(client)
+
+
+@pytest.mark.long
+def test_no_more_tls_states_are_kept_than_held_connections(secure, cable):
+    """A frozen hold under TLS costs its worker the TLS state, which is most of a connection's memory."""
+    m = secure(time=12, workers=1, tarpit="held_max = 3")
+    clients = []
+    for n in range(5):
+        clients.append(m.client(n))
+        until(lambda: frozen_in(m) >= min(n + 1, 2))
+    most = []
+    until(lambda: most.append(frozen_in(m)) or most[-1] < most[0])
+    assert max(most) == 2
     for client in clients:
         told(client)
 

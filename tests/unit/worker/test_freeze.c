@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "fake.h"
+#include "worker/budget.h"
 #include "worker/freeze.h"
 #include "worker/hold.h"
 
@@ -34,15 +35,20 @@ static int teardown(void **state)
 }
 
 /* Held for an offence, as a client behind a balancer: then its address goes with it. */
-static struct fake_client held(void)
+static struct fake_client held_from(const char *address)
 {
-    struct fake_client client = fake_connect(&f, WHO);
+    struct fake_client client = fake_connect(&f, address);
 
     client.c->flags |= CONN_PROXIED;
     fake_say(&f, &client, "NONSENSE\r\n");
     assert_int_equal(client.c->phase, CONN_HELD);
     fake_heard(&client);
     return client;
+}
+
+static struct fake_client held(void)
+{
+    return held_from(WHO);
 }
 
 /* How many connections the freezer has been given; they are closed. */
@@ -170,6 +176,204 @@ static void test_a_connection_that_comes_back_is_answered_and_goes_on(void **sta
     assert_int_equal(f.w->open, 0);
 }
 
+static int taken_out[4];
+
+/* Lets the freezer take what is frozen. Sends it back with these addresses, `later` ms before it is
+ * due. */
+static void comes_back(const struct addr *local, uint64_t later)
+{
+    static struct handoff batch;
+
+    assert_int_equal(handoff_read(f.freezer, &batch), 1);
+    assert_true(batch.count <= sizeof taken_out / sizeof taken_out[0]);
+    for (uint32_t i = 0; i < batch.count; i++) {
+        taken_out[i] = batch.item[i].fd;
+        batch.item[i].due_ms = f.w->loop.wall + later;
+        if (local)
+            batch.item[i].local = *local;
+    }
+    uint32_t count = batch.count;
+    assert_int_equal(handoff_send(f.freezer, &batch), 0);
+    for (uint32_t i = 0; i < count; i++)
+        close(taken_out[i]);
+    fake_turn(&f);
+}
+
+/* While it was frozen others have taken all room. It hears what is due, and takes none. */
+static void test_a_connection_that_comes_back_without_room_hears_its_reply_and_421(void **state)
+{
+    for (int later = 0; later < 2; later++) {
+        teardown(NULL);
+        setup(NULL);
+        fake_freezer(&f);
+        struct fake_client client = held();
+        fake_pass(&f, AFTER + 100);
+        assert_int_equal(f.w->open, 0);
+        f.w->open_max = 2;
+        f.w->open_reserve_from = 1; /* the rest is for clients without debt */
+        struct fake_client good = fake_connect(&f, "198.51.100.1");
+        comes_back(NULL, later ? 5 * SECOND : 0);
+        const char *heard = fake_heard(&client);
+        if (later)
+            assert_null(strstr(heard, "500 "));
+        else
+            assert_non_null(strstr(heard, "500 "));
+        assert_non_null(strstr(heard, "421 "));
+        assert_int_equal(f.w->open, 1);
+        assert_int_equal(f.w->guard.held, 0);
+        assert_true(fake_is_open(&f, &good));
+    }
+}
+
+/* A reply that is due takes no place among the held ones, so nobody is closed for it. */
+static void test_a_connection_that_comes_back_when_it_is_due_closes_no_held_one(void **state)
+{
+    f.w->tarpit.rules.pace = false;
+    fake_freezer(&f);
+    struct fake_client client = held();
+    fake_pass(&f, AFTER + 100);
+    struct fake_client other = held();
+    f.w->held_max = 1;
+    comes_back(NULL, 0);
+    assert_non_null(strstr(fake_heard(&client), "500 "));
+    assert_true(fake_is_open(&f, &client) && fake_is_open(&f, &other));
+    assert_int_equal(f.w->guard.held, 1);
+}
+
+/* One address that has frozen many gets as many back as it could have opened. */
+static void test_what_comes_back_counts_in_its_clients_share(void **state)
+{
+    enum { MANY = 4 };
+    struct fake_client client[MANY];
+    unsigned answered = 0;
+
+    f.w->tarpit.rules.pace = false;
+    fake_freezer(&f);
+    for (int i = 0; i < MANY; i++)
+        client[i] = held();
+    fake_pass(&f, AFTER + 100);
+    f.w->open_max = f.w->open_reserve_from = 40;
+    budget_limit(f.w->budget, BUDGET_CONNECTIONS, 0, 2); /* the least that each client may have */
+    comes_back(NULL, 0);
+    for (int i = 0; i < MANY; i++)
+        answered += strstr(fake_heard(&client[i]), "500 ") != NULL;
+    assert_int_equal(answered, MANY);
+    assert_int_equal(f.w->open, 2);
+}
+
+static struct addr at(const char *text, uint16_t port)
+{
+    struct addr a;
+
+    assert_true(addr_parse(span_of(text), &a));
+    a.port = port;
+    return a;
+}
+
+static void test_a_connection_comes_back_to_the_listener_that_it_has_come_by(void **state)
+{
+    static const struct {
+        const char *local;
+        uint16_t port, listener;
+    } cases[] = {
+        {"192.0.2.1", 25, 0},   {"192.0.2.9", 25, 1},  {"192.0.2.2", 25, 3},
+        {"2001:db8::1", 25, 2}, {"192.0.2.1", 465, 4}, {"2001:db8::7", 465, 4},
+        {"192.0.2.77", 587, 5},
+    };
+    struct config_listen listen[] = {
+        {.addr = at("192.0.2.1", 25)}, {.addr = at("0.0.0.0", 25)}, {.addr = at("::", 25)},
+        {.addr = at("192.0.2.2", 25)}, {.addr = at("::", 465)},     {.addr = at("192.0.2.1", 587)},
+    };
+    enum { LISTENERS = sizeof listen / sizeof listen[0] };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        teardown(NULL);
+        setup(NULL);
+        f.w->service = realloc(f.w->service, LISTENERS * sizeof *f.w->service);
+        assert_non_null(f.w->service);
+        for (int k = 1; k < LISTENERS; k++)
+            f.w->service[k] = f.w->service[0];
+        fake_freezer(&f);
+        struct fake_client client = held();
+        fake_pass(&f, AFTER + 100);
+        f.config.listen = listen;
+        f.config.listen_count = LISTENERS;
+        struct addr local = at(cases[i].local, cases[i].port);
+        comes_back(&local, 60 * SECOND);
+        unsigned found = 0;
+        for (int k = 0; k < GUARD_LEVELS; k++) {
+            struct ring *level = &f.w->guard.level[k];
+            for (struct ring *link = level->next; link != level; link = link->next, found++)
+                if (conn_of_link(link)->listener != cases[i].listener)
+                    fail_msg("%s %u: listener %u", cases[i].local, cases[i].port,
+                             conn_of_link(link)->listener);
+        }
+        assert_int_equal(found, 1);
+        assert_true(client.c != NULL);
+    }
+}
+
+/* More are due to be frozen in one turn than a batch has room for, and the freezer is gone: taking
+ * those of the full batch back closes others, and this must not be the one that is just frozen. */
+static void test_a_full_batch_that_is_not_taken_closes_none_that_is_being_frozen(void **state)
+{
+    enum { MANY = HANDOFF_BATCH + 1 };
+    struct fake_client client[MANY];
+
+    for (unsigned room = 1; room < 6; room++) {
+        unsigned held_now = 0;
+
+        teardown(NULL);
+        setup(NULL);
+        f.w->tarpit.rules.pace = false;
+        fake_freezer(&f);
+        fake_owe(&f, "192.0.2.8", 100); /* the first to make room; its timer is the last */
+        client[0] = held_from("192.0.2.8");
+        for (int i = 1; i < MANY; i++)
+            client[i] = held();
+        f.w->held_max = room;
+        close(f.freezer);
+        f.freezer = -1;
+        fake_pass(&f, AFTER + SECOND);
+        for (int i = 0; i < MANY; i++)
+            held_now += !strstr(fake_heard(&client[i]), "421 ");
+        assert_int_equal(f.w->open, room);
+        assert_int_equal(f.w->guard.held, room);
+        assert_int_equal(held_now, room);
+        fake_pass(&f, 1000 * SECOND);
+        for (int i = 0; i < MANY; i++)
+            held_now -= strstr(fake_heard(&client[i]), "500 ") != NULL;
+        assert_int_equal(held_now, 0);
+    }
+}
+
+static void test_a_worker_that_drains_waits_for_what_the_freezer_does_not_take(void **state)
+{
+    fake_freezer(&f);
+    struct fake_client client = held();
+
+    close(f.freezer);
+    f.freezer = -1;
+    f.w->draining = true;
+    fake_pass(&f, AFTER + SECOND);
+    assert_true(fake_is_open(&f, &client));
+    assert_false(f.w->loop.stop);
+    fake_pass(&f, 20 * SECOND);
+    assert_non_null(strstr(fake_heard(&client), "500 "));
+    fake_hang_up(&f, &client);
+    assert_true(f.w->loop.stop);
+}
+
+static void test_a_worker_that_drains_ends_when_the_freezer_has_its_last_hold(void **state)
+{
+    fake_freezer(&f);
+    (void)held();
+    f.w->draining = true;
+    fake_pass(&f, AFTER + SECOND);
+    assert_int_equal(frozen(), 1);
+    assert_true(f.w->loop.stop);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -178,6 +382,13 @@ int main(void)
         TEST(test_what_is_frozen_and_what_is_held_here),
         TEST(test_what_the_freezer_does_not_take_is_held_here_and_answered_in_time),
         TEST(test_a_connection_that_comes_back_is_answered_and_goes_on),
+        TEST(test_a_connection_that_comes_back_without_room_hears_its_reply_and_421),
+        TEST(test_a_connection_that_comes_back_when_it_is_due_closes_no_held_one),
+        TEST(test_what_comes_back_counts_in_its_clients_share),
+        TEST(test_a_connection_comes_back_to_the_listener_that_it_has_come_by),
+        TEST(test_a_full_batch_that_is_not_taken_closes_none_that_is_being_frozen),
+        TEST(test_a_worker_that_drains_waits_for_what_the_freezer_does_not_take),
+        TEST(test_a_worker_that_drains_ends_when_the_freezer_has_its_last_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
