@@ -21,6 +21,7 @@ DOCUMENTS = [SOURCE / "README.md", SOURCE / "CONTRIBUTING.md", *sorted((SOURCE /
 
 # Files that other tests use as they stand in the document: the text by which such a test asks for them.
 USED = {
+    "docs/operations.md": {"nftables": '"docs/operations.md"'},
     "docs/recipes/backup-mx.md": {kind: f'block("backup-mx", "{kind}")' for kind in ("mx1 master.cf", "mx2 main.cf", "fetch-recipients")},
     "docs/recipes/certbot.md": {"certbot-hook": 'block("certbot", "certbot-hook")'},
     "docs/recipes/dovecot.md": {"dovecot.conf": 'block("dovecot", "dovecot.conf")'},
