@@ -18,18 +18,22 @@
 
 /* Calls beyond those that every role needs: memory, time, sockets that are open, waiting. */
 enum sandbox_calls {
-    SANDBOX_CONNECT = 1,     /* new sockets of TCP and UDP, and connect() */
-    SANDBOX_FILES = 2,       /* open, read and write files */
-    SANDBOX_FOLDERS = 4,     /* make, link, rename and remove files and folders */
-    SANDBOX_THREADS = 8,     /* start threads; never processes */
-    SANDBOX_NETLINK = 16,    /* what getaddrinfo() and nftables ask the kernel */
-    SANDBOX_BIND = 32,       /* bind and listen */
-    SANDBOX_URING = 64,      /* io_uring */
-    SANDBOX_LIBRARIES = 128, /* map further libraries (getaddrinfo()'s modules) */
-    SANDBOX_UNIX = 256,      /* new unix sockets, and connect() */
+    SANDBOX_TCP = 1,      /* new sockets of TCP, and connect() */
+    SANDBOX_FILES = 2,    /* open, read and write files */
+    SANDBOX_FOLDERS = 4,  /* make, link, rename and remove files and folders */
+    SANDBOX_THREADS = 8,  /* start threads; never processes */
+    SANDBOX_NETLINK = 16, /* what getaddrinfo() and nftables ask the kernel about addresses */
+    SANDBOX_BIND = 32,    /* bind and listen */
+    SANDBOX_URING = 64,   /* io_uring */
+    /* what libraries do that look for modules (getaddrinfo()): they may lock files, and the modules
+     * that sandbox_load_modules() has not loaded are refused, without an end of the process */
+    SANDBOX_MODULES = 128,
+    SANDBOX_UNIX = 256, /* new unix sockets, and connect() */
     /* set any option of a socket, end both its directions, and make a descriptor blocking. Sockets
      * that processes share have these in common, so a role that can do without does. */
-    SANDBOX_OPTIONS = 512
+    SANDBOX_OPTIONS = 512,
+    SANDBOX_UDP = 1024,      /* new sockets of UDP, and connect(): to any host and port */
+    SANDBOX_NETFILTER = 2048 /* the firewall's rules; also SANDBOX_NETLINK */
 };
 
 /* What is in force; also the bits of `mirectl status`. */
@@ -67,9 +71,13 @@ void sandbox_path(struct sandbox *s, const char *path, enum sandbox_rights right
  * ignored. */
 void sandbox_folder_of(struct sandbox *s, const char *file);
 
-/* Allows the process to read what the C library needs to look up users and hosts: the machine's
- * settings, and modules. */
+/* Allows the process to read what the C library needs to look up hosts: the machine's settings. */
 void sandbox_settings(struct sandbox *s);
+
+/* Loads the C library's modules that look up hosts, as /etc/nsswitch.conf names them, because no
+ * process can map code from a file once it is confined. Modules that the file names later take part
+ * in the next process that is started. They stay loaded. */
+void sandbox_load_modules(void);
 
 /* Allows the process to connect to a TCP port. */
 void sandbox_port(struct sandbox *s, uint16_t port);

@@ -49,6 +49,9 @@ int sandbox_make_filter(unsigned groups, void **filter);
  * or -errno. */
 int sandbox_load_filter(unsigned calls);
 
+/* sandbox_modules.c: what sandbox_load_modules() does, with the file of settings named. */
+void sandbox_load_modules_of(const char *settings);
+
 /* Whether the kernel and this build have seccomp. */
 bool sandbox_has_seccomp(void);
 

@@ -22,8 +22,8 @@
 
 enum {
     PROGRAMS = 16,
-    CALLS_ALL = 2 * SANDBOX_OPTIONS - 1, /* of enum sandbox_calls; the last one is the highest */
-    INSTRUCTIONS_MAX = 4096,             /* the kernel's own limit */
+    CALLS_ALL = 2 * SANDBOX_NETFILTER - 1, /* of enum sandbox_calls; the last one is the highest */
+    INSTRUCTIONS_MAX = 4096,               /* the kernel's own limit */
 };
 
 struct program {

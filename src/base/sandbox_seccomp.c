@@ -1,6 +1,7 @@
 /* The sandbox's system calls, by seccomp and libseccomp; see sandbox.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
@@ -32,9 +33,6 @@ static const struct {
     {0, "recvfrom"},
     {0, "recvmsg"},
     {0, "recvmmsg"},
-    {0, "sendto"},
-    {0, "sendmsg"},
-    {0, "sendmmsg"},
     {0, "close"},
     {0, "accept4"},
     {0, "accept"},
@@ -110,7 +108,7 @@ static const struct {
     {0, "setitimer"},
     {0, "exit"},
     {0, "exit_group"},
-    {SANDBOX_CONNECT | SANDBOX_UNIX, "connect"},
+    {SANDBOX_TCP | SANDBOX_UDP | SANDBOX_UNIX, "connect"},
     {SANDBOX_FILES, "open"},
     {SANDBOX_FILES, "openat"},
     {SANDBOX_FILES, "access"},
@@ -184,30 +182,78 @@ static int refuse_sockets(scmp_filter_ctx filter, int family)
                             SCMP_A0_64(SCMP_CMP_EQ, (scmp_datum_t)family));
 }
 
-/* Allows sockets of a family and type. Raw sockets are allowed for netlink only, which has no other
+/* Allows sockets of a family, type and protocol. The protocol matters: Landlock checks the ports of
+ * TCP, and not those of MPTCP or SCTP. Raw sockets are allowed for netlink only, which has no other
  * type. */
-static int allow_socket(scmp_filter_ctx filter, int family, int type)
+static int allow_socket(scmp_filter_ctx filter, int family, int type, int protocol)
 {
-    return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
+    return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 3,
                             SCMP_A0_64(SCMP_CMP_EQ, (scmp_datum_t)family),
-                            SCMP_A1_64(SCMP_CMP_MASKED_EQ, 0xf, (scmp_datum_t)type));
+                            SCMP_A1_64(SCMP_CMP_MASKED_EQ, 0xf, (scmp_datum_t)type),
+                            SCMP_A2_64(SCMP_CMP_EQ, (scmp_datum_t)protocol));
+}
+
+/* Programs that use MPTCP if it is there (mptcpize(8) makes every program one) go on without it. */
+static int refuse_mptcp(scmp_filter_ctx filter, int family)
+{
+    return seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPROTONOSUPPORT), SCMP_SYS(socket), 2,
+                            SCMP_A0_64(SCMP_CMP_EQ, (scmp_datum_t)family),
+                            SCMP_A2_64(SCMP_CMP_EQ, IPPROTO_MPTCP));
+}
+
+static int allow_internet(scmp_filter_ctx filter, unsigned groups, int family)
+{
+    int error = 0;
+
+    if (groups & SANDBOX_TCP && !(error = allow_socket(filter, family, SOCK_STREAM, 0)) &&
+        !(error = allow_socket(filter, family, SOCK_STREAM, IPPROTO_TCP)))
+        error = refuse_mptcp(filter, family);
+    if (!error && groups & SANDBOX_UDP && !(error = allow_socket(filter, family, SOCK_DGRAM, 0)))
+        error = allow_socket(filter, family, SOCK_DGRAM, IPPROTO_UDP);
+    return error;
+}
+
+/* getaddrinfo() and its modules ask for addresses and routes. */
+static int allow_netlink(scmp_filter_ctx filter, unsigned groups)
+{
+    int error = allow_socket(filter, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+
+    if (!error && groups & SANDBOX_NETFILTER)
+        return allow_socket(filter, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+    if (!error)
+        error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 2,
+                                 SCMP_A0_64(SCMP_CMP_EQ, AF_NETLINK),
+                                 SCMP_A2_64(SCMP_CMP_NE, NETLINK_ROUTE));
+    return error;
+}
+
+/* A pair of datagram sockets is no help to a role without unix sockets, and each of the two can send
+ * to any unix socket by name. */
+static int allow_pairs(scmp_filter_ctx filter, unsigned groups)
+{
+    static const int types[] = {SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM};
+    size_t count = groups & SANDBOX_UNIX ? 3 : 2;
+    int error = 0;
+
+    for (size_t i = 0; !error && i < count; i++)
+        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 2,
+                                 SCMP_A0_64(SCMP_CMP_EQ, AF_UNIX),
+                                 SCMP_A1_64(SCMP_CMP_MASKED_EQ, 0xf, (scmp_datum_t)types[i]));
+    return error;
 }
 
 static int allow_sockets(scmp_filter_ctx filter, unsigned groups)
 {
-    int error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
-                                 SCMP_A0_64(SCMP_CMP_EQ, AF_UNIX));
+    int error = allow_pairs(filter, groups);
 
-    for (int type = SOCK_STREAM; !error && type <= SOCK_DGRAM; type++) {
-        if (groups & SANDBOX_CONNECT)
-            error = allow_socket(filter, AF_INET, type);
-        if (!error && groups & SANDBOX_CONNECT)
-            error = allow_socket(filter, AF_INET6, type);
-        if (!error && groups & SANDBOX_UNIX)
-            error = allow_socket(filter, AF_UNIX, type);
-    }
+    for (int type = SOCK_STREAM; !error && groups & SANDBOX_UNIX && type <= SOCK_DGRAM; type++)
+        error = allow_socket(filter, AF_UNIX, type, 0);
+    if (!error)
+        error = allow_internet(filter, groups, AF_INET);
+    if (!error)
+        error = allow_internet(filter, groups, AF_INET6);
     if (!error && groups & SANDBOX_NETLINK)
-        error = allow_socket(filter, AF_NETLINK, SOCK_RAW);
+        error = allow_netlink(filter, groups);
     else if (!error)
         error = refuse_sockets(filter, AF_NETLINK);
     if (!error && !(groups & SANDBOX_UNIX))
@@ -215,17 +261,37 @@ static int allow_sockets(scmp_filter_ctx filter, unsigned groups)
     return error;
 }
 
-/* Memory that can be written is never executable, and executable memory comes from a file. */
+/* MSG_FASTOPEN connects within a send, where Landlock does not look. The error is the one of a kernel
+ * that has it turned off, so a library that uses it knows it and can go on. */
+static int allow_sends(scmp_filter_ctx filter)
+{
+    static const struct {
+        int call;
+        unsigned flags; /* which argument */
+    } sends[] = {{SCMP_SYS(sendto), 3}, {SCMP_SYS(sendmsg), 2}, {SCMP_SYS(sendmmsg), 3}};
+    int error = 0;
+
+    for (size_t i = 0; !error && i < sizeof sends / sizeof *sends; i++) {
+        error = allow_if(filter, sends[i].call, sends[i].flags, MSG_FASTOPEN, 0);
+        if (!error)
+            error = seccomp_rule_add(
+                filter, SCMP_ACT_ERRNO(EOPNOTSUPP), sends[i].call, 1,
+                SCMP_CMP64(sends[i].flags, SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, MSG_FASTOPEN));
+    }
+    return error;
+}
+
+/* No memory becomes executable: a file that is mapped as code could be one that the process has
+ * written. */
 static int allow_memory(scmp_filter_ctx filter, unsigned groups)
 {
     int error = allow_if(filter, SCMP_SYS(mmap), 2, PROT_EXEC, 0);
 
     if (!error)
         error = allow_if(filter, SCMP_SYS(mprotect), 2, PROT_EXEC, 0);
-    if (!error && groups & SANDBOX_LIBRARIES)
-        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
-                                 SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_WRITE | PROT_EXEC, PROT_EXEC),
-                                 SCMP_A3_64(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, 0));
+    if (!error && groups & SANDBOX_MODULES) /* then dlopen() fails */
+        error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(mmap), 1,
+                                 SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC));
     return error;
 }
 
@@ -258,8 +324,7 @@ static int allow_fcntl(scmp_filter_ctx filter, unsigned groups)
 
     for (size_t i = 0; !error && i < sizeof commands / sizeof *commands; i++)
         error = allow_if(filter, SCMP_SYS(fcntl), 1, UINT32_MAX, (uint64_t)commands[i]);
-    for (size_t i = 0; !error && groups & SANDBOX_LIBRARIES && i < sizeof locks / sizeof *locks;
-         i++)
+    for (size_t i = 0; !error && groups & SANDBOX_MODULES && i < sizeof locks / sizeof *locks; i++)
         error = allow_if(filter, SCMP_SYS(fcntl), 1, UINT32_MAX, (uint64_t)locks[i]);
     return error;
 }
@@ -317,12 +382,20 @@ static int allow_some(scmp_filter_ctx filter)
     if (!error) /* abort() */
         error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
                                  SCMP_A0_64(SCMP_CMP_EQ, SANDBOX_OWN_ID));
-    if (!error) /* the handler of a breach stays; see breached() */
-        error = seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, SCMP_SYS(rt_sigaction), 1,
-                                 SCMP_A0_64(SCMP_CMP_EQ, SIGSYS));
-    if (!error)
-        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(rt_sigaction), 1,
-                                 SCMP_A0_64(SCMP_CMP_NE, SIGSYS));
+    return error;
+}
+
+/* The handler of a breach stays; see breached(). The kernel takes the number's lower half only, so
+ * "not equal to SIGSYS" would allow SIGSYS with something in the upper half: the numbers that are
+ * allowed have nothing there. */
+static int allow_handlers(scmp_filter_ctx filter)
+{
+    int error = seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, SCMP_SYS(rt_sigaction), 1,
+                                 SCMP_A0_64(SCMP_CMP_MASKED_EQ, UINT32_MAX, SIGSYS));
+
+    for (int number = 1; !error && number <= 64; number++)
+        if (number != SIGSYS)
+            error = allow_if(filter, SCMP_SYS(rt_sigaction), 0, UINT64_MAX, (uint64_t)number);
     return error;
 }
 
@@ -346,6 +419,8 @@ static int add_rules(scmp_filter_ctx filter, unsigned groups)
     int error = allow_calls(filter, groups);
 
     if (!error)
+        error = allow_sends(filter);
+    if (!error)
         error = allow_sockets(filter, groups);
     if (!error)
         error = allow_memory(filter, groups);
@@ -359,6 +434,8 @@ static int add_rules(scmp_filter_ctx filter, unsigned groups)
         error = allow_priority(filter);
     if (!error)
         error = allow_some(filter);
+    if (!error)
+        error = allow_handlers(filter);
     return error;
 }
 

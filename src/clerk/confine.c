@@ -36,16 +36,17 @@ static bool asks_ldap(const struct config *config)
 }
 
 /* A clerk connects to directories and verifiers, which may have any name and port. The libraries
- * that look up names and speak LDAP read the machine's settings and load modules. */
+ * that look up names and speak LDAP read the machine's settings. */
 void clerk_confine(const struct config *config)
 {
     struct sandbox s;
 
     if (!config->sandbox)
         return;
+    sandbox_load_modules();
     sandbox_begin(&s,
-                  SANDBOX_CONNECT | SANDBOX_UNIX | SANDBOX_NETLINK | SANDBOX_FILES |
-                      SANDBOX_FOLDERS | SANDBOX_THREADS | SANDBOX_LIBRARIES | SANDBOX_OPTIONS,
+                  SANDBOX_TCP | SANDBOX_UDP | SANDBOX_UNIX | SANDBOX_NETLINK | SANDBOX_FILES |
+                      SANDBOX_FOLDERS | SANDBOX_THREADS | SANDBOX_MODULES | SANDBOX_OPTIONS,
                   true);
     sandbox_settings(&s);
     allow_files(&s, config);

@@ -11,9 +11,10 @@ void fleet_confine(const struct config *config)
 
     if (!config->sandbox)
         return;
+    sandbox_load_modules();
     sandbox_begin(&s,
-                  SANDBOX_CONNECT | SANDBOX_UNIX | SANDBOX_NETLINK | SANDBOX_FILES |
-                      SANDBOX_LIBRARIES | SANDBOX_OPTIONS,
+                  SANDBOX_TCP | SANDBOX_UDP | SANDBOX_UNIX | SANDBOX_NETLINK | SANDBOX_FILES |
+                      SANDBOX_MODULES | SANDBOX_OPTIONS,
                   true);
     sandbox_settings(&s);
     sandbox_folder_of(&s, config->fleet.password_file); /* it is read at each connection */

@@ -19,8 +19,8 @@ void freezer_confine(const struct config *config)
     if (!config->sandbox)
         return;
     sandbox_begin(&s,
-                  SANDBOX_CONNECT | SANDBOX_BIND | SANDBOX_NETLINK | SANDBOX_URING | SANDBOX_FILES |
-                      SANDBOX_OPTIONS,
+                  SANDBOX_TCP | SANDBOX_BIND | SANDBOX_NETLINK | SANDBOX_NETFILTER | SANDBOX_URING |
+                      SANDBOX_FILES | SANDBOX_OPTIONS,
                   true);
     snprintf(table, sizeof table, "%s/frozen", config->state);
     sandbox_path(&s, table, SANDBOX_WRITE);

@@ -11,6 +11,7 @@
 
 void tls_client_allow(struct sandbox *s)
 {
+    OPENSSL_init_ssl(OPENSSL_INIT_LOAD_CONFIG, NULL);
     /* Debian's default folder has links to the other two. */
     sandbox_path(s, X509_get_default_cert_dir(), SANDBOX_READ);
     sandbox_path(s, getenv(X509_get_default_cert_dir_env()), SANDBOX_READ);

@@ -23,7 +23,8 @@ struct tls_client_params {
 };
 
 /* Allows this process to read the authorities of this machine, which OpenSSL looks up one by one
- * when it checks a certificate. */
+ * when it checks a certificate; and loads the modules that OpenSSL's configuration names, because no
+ * process can load code once it is confined. */
 struct sandbox;
 void tls_client_allow(struct sandbox *s);
 

@@ -18,16 +18,15 @@ static void allow_allowances(struct sandbox *s, const struct config *config)
     sandbox_folder_of(s, config->allowance.file);
 }
 
-/* Everything else that the web process uses is open by now. Only the names of users that give
- * commands must still be looked up. */
+/* Everything else that the web process uses is open by now. It connects to nothing: the kernel says
+ * who gives a command, and the master passes on what other processes must do. */
 void web_confine(const struct config *config)
 {
     struct sandbox s;
 
     if (!config->sandbox)
         return;
-    sandbox_begin(&s, SANDBOX_FILES | SANDBOX_UNIX | SANDBOX_LIBRARIES | SANDBOX_OPTIONS, false);
-    sandbox_settings(&s);
+    sandbox_begin(&s, SANDBOX_FILES | SANDBOX_OPTIONS, false);
     if (config->allowance.file)
         allow_allowances(&s, config);
     sandbox_enter(&s);

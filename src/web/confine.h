@@ -4,8 +4,9 @@
 
 struct config;
 
-/* Confines the process to what is open, and looking up users, unless `sandbox` is off. Call it once, after everything that the process keeps open has been
- * opened, and before it starts a thread. */
+/* Confines the process to what is open, and the file of allowances, unless `sandbox` is off. Call it
+ * once, after everything that the process keeps open has been opened, and before it starts a thread.
+ */
 void web_confine(const struct config *config);
 
 #endif

@@ -23,10 +23,20 @@ static bool needs_unix(const struct config *config)
     return false;
 }
 
-static void allow_ports(struct sandbox *s, const struct config *config)
+/* To connect to a backend by TCP. A long answer of the DNS also comes by TCP. */
+static bool needs_tcp(const struct config *config)
 {
-    sandbox_port(s, DNS_PORT);
-    for (size_t i = 0; i < config->resolver.count; i++)
+    for (size_t i = 0; i < config->backend_count; i++)
+        if (config->backend[i].addr.port)
+            return true;
+    return false;
+}
+
+static void allow_ports(struct sandbox *s, const struct config *config, bool dns)
+{
+    if (dns)
+        sandbox_port(s, DNS_PORT);
+    for (size_t i = 0; dns && i < config->resolver.count; i++)
         if (config->resolvers[i].port)
             sandbox_port(s, config->resolvers[i].port);
     for (size_t i = 0; i < config->backend_count; i++)
@@ -66,20 +76,24 @@ const char *worker_needs_root(const struct config *config, bool lists)
                                        : NULL;
 }
 
-unsigned worker_confine(const struct config *config, bool lists)
+unsigned worker_confine(const struct config *config, bool lists, bool dns)
 {
     struct sandbox s;
     char spool[PATH_MAX];
-    unsigned calls = SANDBOX_CONNECT | SANDBOX_FILES;
+    unsigned calls = SANDBOX_FILES;
 
     if (!config->sandbox)
         return 0;
+    if (dns)
+        calls |= SANDBOX_TCP | SANDBOX_UDP;
+    if (needs_tcp(config))
+        calls |= SANDBOX_TCP;
     if (needs_unix(config))
         calls |= SANDBOX_UNIX;
     if (lists || config->allowance.file)
         calls |= SANDBOX_FOLDERS;
     sandbox_begin(&s, calls, false);
-    allow_ports(&s, config);
+    allow_ports(&s, config, dns);
     snprintf(spool, sizeof spool, "%s/spool", config->state);
     sandbox_path(&s, spool, SANDBOX_WRITE);
     if (lists || config->allowance.file)

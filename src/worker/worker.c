@@ -404,7 +404,7 @@ int worker_run(const struct worker_params *params)
         log_error("worker cannot start: %s", strerrordesc_np(-error));
         return 1;
     }
-    if (worker_confine(params->config, w->suspects.files > 0) & SANDBOX_ROOT)
+    if (worker_confine(params->config, w->suspects.files > 0, w->lists) & SANDBOX_ROOT)
         strcpy(folder, "/");
     channel_tell(params->control, NOTE_READY, (int32_t)sandbox_compiled(), 0, NULL);
     while (!w->loop.stop) {

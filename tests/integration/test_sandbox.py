@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from lib import processes, sockets
+from lib import ports, processes, sockets
 from lib.mired import BUILD, SANITIZED, Mired
 from lib.openldap import ADMIN, BASE, OpenLDAP
 from lib.scripted import HELLO, Scripted
@@ -325,6 +325,16 @@ def taken_over(take_over):
     return take_over()
 
 
+@pytest.fixture
+def taken_over_with_tcp(take_over):
+    """Workers with the built-in store alone cannot call connect(2), by which one ends its listener."""
+    other = ports.free()
+    return take_over(
+        domains=("example.test", "example.org"),
+        config=f'backend "smtp://127.0.0.1:{other}" {{ domains = {{ "example.org" }} }}',
+    )
+
+
 def test_a_worker_that_shuts_its_queues_hurts_only_itself_and_no_successor(taken_over):
     """Until it dies, its own clients hear 451; then mired replaces the sockets by itself."""
     mired = taken_over
@@ -342,8 +352,8 @@ def test_a_worker_that_shuts_its_queues_hurts_only_itself_and_no_successor(taken
         assert deliver_by(mired, worker).code == 250
 
 
-def test_a_listener_that_a_worker_ends_is_bound_again_and_the_worker_replaced(taken_over):
-    mired = taken_over
+def test_a_listener_that_a_worker_ends_is_bound_again_and_the_worker_replaced(taken_over_with_tcp):
+    mired = taken_over_with_tcp
     assert listeners(mired) == 2
     for turn in (0, 1):
         bad, good = mired.processes("worker")[:: 1 - 2 * turn]
@@ -363,9 +373,9 @@ def wait_lost(mired, count):
     until(lambda: listeners(mired) == 2)
 
 
-def test_a_worker_of_an_earlier_generation_ends_no_current_one_with_its_listener(taken_over):
+def test_a_worker_of_an_earlier_generation_ends_no_current_one_with_its_listener(taken_over_with_tcp):
     """It has kept the socket that the current worker of its slot accepts from. That one gets another, and goes on."""
-    mired = taken_over
+    mired = taken_over_with_tcp
     early = [Client(mired.port) for _ in range(20)]  # both workers have some
     workers = {server_of(mired, client): client for client in early}
     assert len(workers) == 2

@@ -9,8 +9,11 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -33,6 +36,7 @@
 
 #include "base/log.h"
 #include "base/sandbox.h"
+#include "base/sandbox_part.h"
 #include "clerk/confine.h"
 #include "config/config.h"
 #include "fleet/confine.h"
@@ -46,6 +50,8 @@ static char base[64];
 static uint16_t backend_port, other_port;
 static pid_t parent, sibling;
 static int shared[2], listener; /* descriptors that the parent has, too */
+static int code_file;           /* a file whose descriptor is open for writing */
+static int datagrams;           /* a unix socket that others may send to */
 static struct config *config;
 
 static const char *at(const char *name)
@@ -62,7 +68,7 @@ static const char *at(const char *name)
 
 static void worker(const struct config *c)
 {
-    worker_confine(c, false);
+    worker_confine(c, false, true);
 }
 
 static void store(const struct config *c)
@@ -333,6 +339,111 @@ static int connect_control(void)
     snprintf(to.sun_path, sizeof to.sun_path, "%s", at("run/control"));
     return fd < 0 ? -errno : result(connect(fd, (struct sockaddr *)&to, sizeof to));
 }
+/* Fast Open: a send that connects. */
+static int send_elsewhere(void)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(other_port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    return fd < 0 ? -errno
+                  : result(sendto(fd, "x", 1, MSG_FASTOPEN, (struct sockaddr *)&to, sizeof to));
+}
+static int send_message_elsewhere(bool many)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(other_port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct iovec octet = {base, 1};
+    struct mmsghdr m = {
+        .msg_hdr = {.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &octet, .msg_iovlen = 1}};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -errno;
+    return result(many ? sendmmsg(fd, &m, 1, MSG_FASTOPEN) : sendmsg(fd, &m.msg_hdr, MSG_FASTOPEN));
+}
+static int send_one_message_elsewhere(void)
+{
+    return send_message_elsewhere(false);
+}
+static int send_messages_elsewhere(void)
+{
+    return send_message_elsewhere(true);
+}
+static int connect_elsewhere_by_option(void)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(other_port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+
+    if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof on) < 0)
+        return -errno;
+    return result(connect(fd, (struct sockaddr *)&to, sizeof to));
+}
+static int many_paths_socket(void)
+{
+    return result(socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP));
+}
+static int many_paths_socket_of_six(void)
+{
+    return result(socket(AF_INET6, SOCK_STREAM, IPPROTO_MPTCP));
+}
+static int many_streams_socket(void)
+{
+    return result(socket(AF_INET, SOCK_STREAM, IPPROTO_SCTP));
+}
+static int ping_socket(void)
+{
+    return result(socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP));
+}
+static int light_datagrams(void)
+{
+    return result(socket(AF_INET6, SOCK_DGRAM, IPPROTO_UDPLITE));
+}
+static int machines_socket(void)
+{
+    return result(socket(AF_VSOCK, SOCK_STREAM, 0));
+}
+static int datagram_elsewhere(void)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(other_port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    return fd < 0 ? -errno : result(sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof to));
+}
+static int routes_socket(void)
+{
+    return result(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+}
+static int firewall_socket(void)
+{
+    return result(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER));
+}
+static int sockets_socket(void)
+{
+    return result(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
+}
+/* One of a pair can send to others by name. */
+static int pair_to_others(void)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    int pair[2];
+
+    snprintf(to.sun_path, sizeof to.sun_path, "%s", at("run/datagrams"));
+    if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    return result(sendto(pair[0], "x", 1, MSG_DONTWAIT, (struct sockaddr *)&to, sizeof to));
+}
+static int pair_of_its_own(void)
+{
+    int pair[2];
+    return result(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
+}
 static int raw_socket(void)
 {
     return result(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP));
@@ -360,6 +471,28 @@ static int data_made_code(void)
     uintptr_t from = ((uintptr_t)page + 4095) & ~(uintptr_t)4095;
     return result(mprotect((void *)from, 4096, PROT_READ | PROT_EXEC));
 }
+static int map_code(int flags)
+{
+    void *p = mmap(NULL, 4096, PROT_READ | PROT_EXEC, flags, code_file, 0);
+    return p == MAP_FAILED ? -errno : 0;
+}
+static int written_file(void)
+{
+    return map_code(MAP_PRIVATE);
+}
+static int file_still_written(void)
+{
+    return map_code(MAP_SHARED);
+}
+static int own_memory_as_file(void)
+{
+    return open_and_close("/proc/self/mem", O_RDWR);
+}
+/* getaddrinfo() does that when nsswitch.conf changes, and must go on. */
+static int further_library(void)
+{
+    return dlopen("libnss_compat.so.2", RTLD_NOW) ? 0 : -EACCES;
+}
 static int code_in_memory_file(void)
 {
     return result(memfd_create("code", 0));
@@ -372,6 +505,10 @@ static int own_ring(void)
 static int own_breach_handler(void)
 {
     return result(signal(SIGSYS, SIG_IGN) == SIG_ERR ? -1 : 0);
+}
+static int own_breach_handler_by_half(void) /* the kernel reads 32 bits of the number */
+{
+    return result(syscall(SYS_rt_sigaction, (uint64_t)1 << 32 | SIGSYS, NULL, NULL, 8));
 }
 static int traceable_again(void)
 {
@@ -509,7 +646,7 @@ static const struct {
     {"take a descriptor of the parent", "KKKKKKK", take_parents_descriptor},
     {"change a limit of the parent", "KKKKKKK", limit_parent},
     {"leave the process group", "KKKKKKK", leave_group},
-    {"read the machine's settings", "DADDAAK", read_machine},
+    {"read the machine's settings", "DADDDAK", read_machine},
     {"read the table of processes", "DDDDDDK", read_processes},
     {"write the ledger's file", "DDDDDDK", write_ledger},
     {"read the ledger's file", "DDDDDDK", read_ledger},
@@ -535,15 +672,36 @@ static const struct {
     {"make a file in its root directory", "ADADDDK", fill_root, "DDDDDDK"},
     {"connect to the backend", "AAKAKAK", connect_backend},
     {"connect elsewhere", "DAKAKAK", connect_elsewhere},
-    {"connect to the control socket", "DADDAAD", connect_control},
+    {"connect elsewhere by a send", "DDKDKDK", send_elsewhere},
+    {"connect elsewhere by a message", "DDKDKDK", send_one_message_elsewhere},
+    {"connect elsewhere by messages", "DDKDKDK", send_messages_elsewhere},
+    {"connect elsewhere by an option", "DAKAKAK", connect_elsewhere_by_option},
+    {"open a socket of MPTCP", "DDKDKDK", many_paths_socket},
+    {"open a socket of MPTCP over IPv6", "DDKDKDK", many_paths_socket_of_six},
+    {"open a socket of SCTP", "KKKKKKK", many_streams_socket},
+    {"open a socket of ICMP", "KKKKKKK", ping_socket},
+    {"open a socket of UDP-Lite", "KKKKKKK", light_datagrams},
+    {"open a socket to its virtual machine", "KKKKKKK", machines_socket},
+    {"send a datagram elsewhere", "AAKKKAK", datagram_elsewhere},
+    {"ask the kernel for routes", "DADADAD", routes_socket},
+    {"ask the kernel for the firewall", "DDDADDD", firewall_socket},
+    {"ask the kernel for others' sockets", "DDDKDDD", sockets_socket},
+    {"send to a unix socket by a pair", "KAKKKAK", pair_to_others},
+    {"make a pair of sockets", "AAAAAAA", pair_of_its_own},
+    {"connect to the control socket", "DADDDAD", connect_control},
     {"open a raw socket", "KKKKKKK", raw_socket},
     {"open a packet socket", "KKKKKKK", packet_socket},
     {"listen on a port", "KDKAKDK", listen_on_port},
-    {"run code that it has written", "KKKKKKK", written_code},
+    {"run code that it has written", "KDKKKDK", written_code},
     {"make data executable", "KKKKKKK", data_made_code},
+    {"run a file that it has written", "KDKKKDK", written_file},
+    {"run a file while it writes it", "KDKKKDK", file_still_written},
+    {"write its own code by /proc", "DDDDDDK", own_memory_as_file},
+    {"load a further library", "DDDDDDK", further_library},
     {"make a file in memory", "KKKKKKK", code_in_memory_file},
     {"use io_uring", "KKKAKKK", own_ring},
     {"take away the handler of a breach", "KKKKKKK", own_breach_handler},
+    {"take it away by half a number", "KKKKKKK", own_breach_handler_by_half},
     {"become traceable", "KKKKKKK", traceable_again},
     {"become root", "KKKKKKK", become_root},
     {"change its root folder", "KKKKKKK", other_root},
@@ -589,9 +747,12 @@ static void make_file(const char *name)
 static char try(size_t role, size_t deed)
 {
     int status;
+    char octet;
 
     make_file("state/ledger"); /* one deed removes it */
     listen(listener, 8);       /* another one ends it */
+    while (recv(datagrams, &octet, 1, MSG_DONTWAIT) > 0)
+        continue;
     pid_t pid = fork();
 
     if (pid == 0) {
@@ -629,9 +790,13 @@ static void test_without_a_sandbox_it_could(void **state)
     for (size_t d = 0; d < sizeof deeds / sizeof *deeds; d++)
         if (deeds[d].run == start_process || deeds[d].run == write_ledger ||
             deeds[d].run == read_mail || deeds[d].run == connect_elsewhere ||
-            deeds[d].run == connect_control || deeds[d].run == signal_parent ||
-            deeds[d].run == signal_sibling || deeds[d].run == write_mixed_answers ||
-            deeds[d].run == write_mail)
+            deeds[d].run == connect_control || deeds[d].run == pair_to_others ||
+            deeds[d].run == send_elsewhere || deeds[d].run == send_one_message_elsewhere ||
+            deeds[d].run == send_messages_elsewhere || deeds[d].run == many_paths_socket ||
+            deeds[d].run == datagram_elsewhere || deeds[d].run == written_file ||
+            deeds[d].run == file_still_written || deeds[d].run == further_library ||
+            deeds[d].run == signal_parent || deeds[d].run == signal_sibling ||
+            deeds[d].run == write_mixed_answers || deeds[d].run == write_mail)
             for (size_t r = 0; r < ROLES; r++)
                 assert_int_equal(try(r, d), 'A');
     config->sandbox = true;
@@ -675,6 +840,94 @@ static void test_the_page_only_reads_the_copies_of_workers(void **state)
     config->allowance.file = NULL;
 }
 
+/* A worker that asks nothing of the DNS cannot send datagrams, and one whose backend is the built-in
+ * store cannot connect at all. */
+static void plain_worker(const struct config *c)
+{
+    worker_confine(c, false, false);
+}
+
+static char try_plain(int (*deed)(void))
+{
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        log_to(open("/dev/null", O_WRONLY | O_CLOEXEC));
+        plain_worker(config);
+        _exit(deed() != 0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return letter(status);
+}
+
+static void test_a_worker_has_the_network_that_its_configuration_needs(void **state)
+{
+    size_t backends = config->backend_count;
+
+    assert_int_equal(try_plain(datagram_elsewhere), 'K');
+    assert_int_equal(try_plain(connect_backend), 'A');
+    config->backend_count = 0;
+    assert_int_equal(try_plain(connect_backend), 'K');
+    config->backend_count = backends;
+}
+
+static int look_up_host(void)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG}, *list = NULL;
+
+    if (getaddrinfo("localhost", "25", &hints, &list) != 0)
+        return -ENOENT;
+    freeaddrinfo(list);
+    return 0;
+}
+
+static void test_clerk_and_fleet_look_up_hosts(void **state)
+{
+    for (size_t r = 0; r < ROLES; r++) {
+        int status;
+
+        if (roles[r].confine != clerk_confine && roles[r].confine != fleet_confine)
+            continue;
+        pid_t pid = fork();
+        if (pid == 0) {
+            roles[r].confine(config);
+            _exit(look_up_host() != 0);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(letter(status), 'A');
+    }
+}
+
+static bool is_loaded(const char *library)
+{
+    void *handle = dlopen(library, RTLD_NOW | RTLD_NOLOAD);
+
+    if (handle)
+        dlclose(handle);
+    return handle;
+}
+
+static void test_modules_for_hosts_are_loaded_before(void **state)
+{
+    static const char settings[] = "passwd: hesiod\n"
+                                   "  hosts :files nosuch [NOTFOUND=return]compat # hesiod\n"
+                                   "hostsandmore: hesiod\n";
+    int status, fd = open(at("etc/nsswitch"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    assert_int_equal(write(fd, settings, strlen(settings)), strlen(settings));
+    close(fd);
+    pid_t pid = fork();
+    if (pid == 0) {
+        bool before = is_loaded("libnss_compat.so.2");
+        sandbox_load_modules_of(at("etc/nsswitch"));
+        _exit(before || !is_loaded("libnss_compat.so.2") || is_loaded("libnss_hesiod.so.2"));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(letter(status), 'A');
+    assert_int_equal(unlink(at("etc/nsswitch")), 0);
+}
+
 /* ---- the place ---- */
 
 static uint16_t listen_tcp(void)
@@ -689,14 +942,14 @@ static uint16_t listen_tcp(void)
     return ntohs(any.sin_port);
 }
 
-static void listen_unix(const char *name)
+static int bind_unix(const char *name, int type)
 {
     struct sockaddr_un here = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 
     snprintf(here.sun_path, sizeof here.sun_path, "%s", at(name));
     assert_int_equal(bind(fd, (struct sockaddr *)&here, sizeof here), 0);
-    assert_int_equal(listen(fd, 128), 0);
+    return fd;
 }
 
 static int set_up(void **state)
@@ -719,7 +972,10 @@ static int set_up(void **state)
     make_file("state/worker-lists/allowances");
     make_file("state/mail/message");
     make_file("etc/passwd");
-    listen_unix("run/control");
+    code_file = open(at("state/history"), O_RDWR | O_CLOEXEC);
+    assert_int_equal(ftruncate(code_file, 4096), 0);
+    assert_int_equal(listen(bind_unix("run/control", SOCK_STREAM), 128), 0);
+    datagrams = bind_unix("run/datagrams", SOCK_DGRAM);
     backend_port = listen_tcp();
     other_port = listen_tcp();
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, shared), 0);
@@ -762,6 +1018,7 @@ static int tear_down(void **state)
                                        "state/worker-lists/allowances",
                                        "etc/passwd",
                                        "run/control",
+                                       "run/datagrams",
                                        "etc",
                                        "run",
                                        "state/mail",
@@ -830,6 +1087,9 @@ int main(void)
         cmocka_unit_test(test_what_a_role_does_not_need_it_cannot_do),
         cmocka_unit_test(test_without_a_sandbox_it_could),
         cmocka_unit_test(test_the_page_only_reads_the_copies_of_workers),
+        cmocka_unit_test(test_a_worker_has_the_network_that_its_configuration_needs),
+        cmocka_unit_test(test_clerk_and_fleet_look_up_hosts),
+        cmocka_unit_test(test_modules_for_hosts_are_loaded_before),
         cmocka_unit_test(test_a_kept_filter_is_as_tight),
     };
     const unsigned all = SANDBOX_SECCOMP | SANDBOX_LANDLOCK_FILES | SANDBOX_LANDLOCK_TCP;
