@@ -118,7 +118,7 @@ void observed_message(struct observed *o, uint64_t now)
 static bool within(uint32_t day, uint64_t since, uint64_t now)
 {
     return day != 0 && day >= day_of(since) && day <= day_of(now) &&
-           day + OBSERVED_DAYS > day_of(now);
+           day_of(now) - day < OBSERVED_DAYS;
 }
 
 void observed_sums(const struct observed *o, uint64_t since, uint64_t now,
@@ -287,10 +287,11 @@ bool observed_next(const struct observed *o, uint32_t *at, uint64_t since, uint6
 {
     while (*at < OBSERVED_LINES) {
         struct line *l = &o->body->line[(*at)++];
+        uint32_t rule = l->rule; /* once: another process may change it between two looks */
         if (l->key <= 1)
             continue;
         *out = (struct observed_line){.client = l->client,
-                                      .rule = l->rule < RULE_COUNT ? (uint8_t)l->rule : 0};
+                                      .rule = rule < RULE_COUNT ? (uint8_t)rule : 0};
         memcpy(out->domain, l->domain, OBSERVED_DOMAIN - 1);
         for (int i = 0; i < OBSERVED_DAYS; i++)
             if (within(l->day[i].day, since, now))
@@ -318,10 +319,11 @@ static void add_lines(const struct observed *o, struct observed_day *of, uint32_
 unsigned observed_days(const struct observed *o, uint64_t since, uint64_t now,
                        struct observed_day out[OBSERVED_DAYS])
 {
-    uint32_t today = day_of(now), first = today >= OBSERVED_DAYS ? today - OBSERVED_DAYS + 1 : 0;
+    uint32_t today = day_of(now);
     unsigned n = 0;
 
-    for (uint32_t day = first; day <= today; day++) {
+    for (uint32_t ago = OBSERVED_DAYS; ago-- > 0;) {
+        uint32_t day = today - ago; /* before 1970 none is known */
         const struct total_day *d = &o->body->day[day % OBSERVED_DAYS];
         if (d->day != day || !within(day, since, now))
             continue;

@@ -106,6 +106,21 @@ static void test_r20_a_month_is_told_day_by_day(void **state)
     observed_close(o);
 }
 
+/* On the last day of all that a word can count, a loop up to that day would never end (Frama-C). */
+static void test_days_end_whatever_the_clock_says(void **state)
+{
+    const uint64_t now[] = {DAY, 2 * DAY, (uint64_t)UINT32_MAX * DAY};
+
+    for (int i = 0; i < 3; i++) {
+        struct observed *o = open_memory();
+        struct observed_day day[OBSERVED_DAYS];
+        observed_message(o, now[i]);
+        assert_int_equal(observed_days(o, 0, now[i], day), 1);
+        assert_true(day[0].day_ms == now[i] && day[0].messages == 1);
+        observed_close(o);
+    }
+}
+
 /* Why it was late, for the report: the worst message tells. */
 static void test_r20_the_rule_is_that_of_the_worst_message(void **state)
 {
@@ -187,6 +202,7 @@ int main(void)
         cmocka_unit_test(test_r20_good_mail_is_told_by_client_and_domain),
         cmocka_unit_test(test_r20_totals_are_told_by_day_and_rule),
         cmocka_unit_test(test_r20_a_month_is_told_day_by_day),
+        cmocka_unit_test(test_days_end_whatever_the_clock_says),
         cmocka_unit_test(test_r20_the_rule_is_that_of_the_worst_message),
         cmocka_unit_test(test_r20_an_ipv6_sender_has_one_line),
         cmocka_unit_test(test_r20_a_full_table_keeps_those_of_whom_it_says_most),
