@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* any.c */
 void *proof_memchr(const void *in, int wanted, size_t len);
@@ -20,6 +21,7 @@ char *proof_strstr(const char *in, const char *wanted);
 #define strstr proof_strstr
 int proof_format(char *out, size_t room, const char *format);
 #define vsnprintf(out, room, format, args) proof_format(out, room, format)
+#define snprintf(out, room, format, ...)   proof_format(out, room, format)
 
 #undef isfinite /* so that EVA knows of a number that it is */
 #define isfinite(x)    ((x) >= -LARGEST_DOUBLE && (x) <= LARGEST_DOUBLE)
@@ -57,10 +59,15 @@ _Bool proof_exchange(void *at, void *expected, size_t size);
 #define atomic_fetch_or(at, value)                  atomic_exchange(at, value)
 #define atomic_thread_fence(order)                  ((void)0)
 
+#undef _Atomic /* as above, where it is used like any other variable */
+#define _Atomic volatile
+
 int proof_bits(uint64_t word); /* any_shared.c */
 #define __builtin_popcountll proof_bits
 
 #define MAP_POPULATE 0x8000
+#undef MAP_FAILED /* EVA does not compare an address with a number */
+#define MAP_FAILED NULL
 
 #undef ARG_MAX /* a name of ours in smtp/session.c */
 #undef static_assert
