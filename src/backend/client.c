@@ -294,10 +294,21 @@ static int begin(struct backend_client *t)
     return greet(t);
 }
 
+/* Whether the backend has said more than it was asked for, or has ended the session. Its next words
+ * would count as the answer to another query. */
+static bool speaks_unasked(const struct backend_client *t)
+{
+    struct pollfd p = {.fd = t->fd, .events = POLLIN};
+
+    return t->left.len > 0 || (t->ssl && SSL_pending(t->ssl) > 0) || poll(&p, 1, 0) != 0;
+}
+
 int backend_client_ready(struct backend_client *t)
 {
     if (t->fd >= 0 && t->clear && !is_plain(t))
         backend_client_close(t); /* TLS is to be tried again */
+    if (t->fd >= 0 && speaks_unasked(t))
+        backend_client_close(t);
     if (t->fd >= 0)
         return 0;
     t->clear = is_plain(t);

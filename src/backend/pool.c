@@ -10,7 +10,6 @@
 #include "backend/limit.h"
 #include "backend/link.h"
 #include "backend/pool_part.h"
-#include "backend/tls.h"
 #include "base/container.h"
 #include "base/log.h"
 
@@ -443,10 +442,6 @@ void pool_open(struct pool *p, struct backend *b, uint32_t index)
     b->retry.due = retry;
     health_recall(b);
     limit_open(b);
-    if (b->config->tls != TLS_OFF) {
-        struct tls_client_params params = backend_tls(b->config);
-        b->tls = tls_client_open(&params);
-    }
     pool_link_open(b, NULL);
 }
 

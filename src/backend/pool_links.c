@@ -11,6 +11,7 @@
 #include "backend/link.h"
 #include "backend/pool.h"
 #include "backend/pool_part.h"
+#include "backend/tls.h"
 #include "base/proxy.h"
 #include "base/sockaddr.h"
 
@@ -87,8 +88,23 @@ static int not_opened(struct backend *b, int error)
     return error;
 }
 
+/* What links need for TLS. Without it none is opened: it would be in clear text. */
+static int open_tls(struct backend *b)
+{
+    if (b->config->tls != TLS_OFF && !b->tls) {
+        struct tls_client_params params = backend_tls(b->config);
+        b->tls = tls_client_open(&params);
+        if (!b->tls)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
 int pool_link_open(struct backend *b, struct delivery *d)
 {
+    int error = open_tls(b);
+    if (error)
+        return not_opened(b, error);
     struct link *l = calloc(1, sizeof *l);
     struct addr to;
     int fd = l ? link_connect(b, &to) : -ENOMEM;

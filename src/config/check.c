@@ -322,6 +322,10 @@ static void check_ldap(struct reader *r, const struct config_recipients *d, size
     else if (!strstr(d->filter, "%s"))
         reader_wrong(r, reader_place(r, SECTION_RECIPIENTS, i, "filter"),
                      "filter has no %%s for the address; expected \"(mail=%%s)\"");
+    if (!d->bind_dn != !d->password_file) /* a bind without a password is an anonymous one */
+        reader_wrong(
+            r, reader_place(r, SECTION_RECIPIENTS, i, d->bind_dn ? "bind_dn" : "password_file"),
+            "bind_dn and password_file belong together; expected both or neither");
     for (size_t k = 0; k < d->url.count; k++)
         if (strncmp(d->url.at[k], "ldap", 4) != 0 || !strstr(d->url.at[k], "://"))
             reader_wrong(r, reader_place(r, SECTION_RECIPIENTS, i, "url"),

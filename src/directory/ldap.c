@@ -278,7 +278,8 @@ static int search(struct ldap_directory *l, const char *filter, int *found)
                             NULL, NULL, &limit, 1, &id);
     if (error == LDAP_SUCCESS)
         error = read_answer(l, id, found);
-    if (error == LDAP_SIZELIMIT_EXCEEDED) /* there is more than the one entry that was requested */
+    /* there is more than the one entry that was requested */
+    if (error == LDAP_SIZELIMIT_EXCEEDED && *found > 0)
         error = LDAP_SUCCESS;
     if (error == LDAP_SUCCESS) {
         l->told[l->server] = LDAP_SUCCESS;

@@ -212,3 +212,12 @@ def test_a_password_question_that_is_refused_for_us_is_named_and_no_offence(mire
             assert reply.code == 454 and reply.seconds < 10
         m.log.wait(r"refuses mired's queries at AUTH: 538 5\.7\.11 Encryption required")
         assert "wonderland" not in m.log.text
+
+
+def test_a_reply_too_many_counts_for_no_other_recipient(mired):
+    """It would be the reply to the next MAIL, and that one's the reply to the next recipient."""
+    with Scripted(at("RCPT", b"550 5.1.1 no such user\r\n250 2.1.5 ok\r\n")) as backend:
+        m = start(mired, backend, more="clerks = 1", tarpit="time = 0")
+        wait_offered(m.port, "PIPELINING")
+        for name in ("one", "two", "three"):
+            assert ask(m, f"{name}@example.test").code == 550

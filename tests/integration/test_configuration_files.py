@@ -47,7 +47,7 @@ PASSWD = 'auth "file" { path = "@FOLDER@/file" }\n'
 SUSPECTS = 'suspect = "file:@FOLDER@/file"\n'
 TRAPS = 'tarpit { traps = "file:@FOLDER@/file" }\n'
 TOKEN = 'web { listen = "127.0.0.1:8025" token_file = "@FOLDER@/file" }\n'
-LDAP = 'recipients "ldap" { url = "ldap://127.0.0.1" base = "o=a" filter = "(mail=%s)" password_file = "@FOLDER@/file" }\n'
+LDAP = 'recipients "ldap" { url = "ldap://127.0.0.1" base = "o=a" filter = "(mail=%s)" bind_dn = "cn=a" password_file = "@FOLDER@/file" }\n'
 LINES = [
     (PASSWD, b"alice:$6$a$b\nbob\n", 2, "NAME:HASH"),
     (PASSWD, b":$6$a$b\n", 1, "no name"),

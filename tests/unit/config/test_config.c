@@ -192,6 +192,9 @@ static void test_each_wrong_value_is_named_with_what_would_be_right(void **state
         {"tarpit { traps = { \"*@example.test\" } }\n", "mired.conf:5", "alice@example.org"},
         {"domains = { \"*.example.test\" }\n", "mired.conf:5", "that domain and all below it"},
         {"tarpit { time = 60s max = 30s }\n", "mired.conf:5", "max"},
+        {"recipients \"ldap\" { url = \"ldap://a\" base = \"o=a\" filter = \"(mail=%s)\" "
+         "bind_dn = \"cn=a\" }\n",
+         "bind_dn and password_file belong together", "mired.conf:5"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         bad(wrong[i][0], wrong[i][1], wrong[i][2]);
