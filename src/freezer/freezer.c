@@ -11,6 +11,7 @@
  * the kernel (calls.h). */
 #include <errno.h>
 #include <fcntl.h>
+#include <nss.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -392,6 +393,13 @@ static void prepare(struct freezer *f)
         f->room = (struct statvfs){0};
 }
 
+/* libnftables takes the number of the rule's user for a name first, and the C library would ask all
+ * services of nsswitch.conf for it. A confined process may not load their modules. */
+static void look_up_no_names(void)
+{
+    (void)__nss_configure_lookup("passwd", "files");
+}
+
 static int open_all(struct freezer *f)
 {
     const struct freezer_params *params = f->params;
@@ -405,6 +413,7 @@ static int open_all(struct freezer *f)
     if (f->lock < 0)
         return -errno;
     prepare(f);
+    look_up_no_names();
     if ((r = rule_name(params->config->state, f->rule)) < 0)
         return r;
     f->calls = calls_open();
