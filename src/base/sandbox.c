@@ -61,3 +61,33 @@ const char *sandbox_name(unsigned in_force)
     in_force &= ~(unsigned)SANDBOX_ROOT;
     return in_force ? words[i + (in_force & SANDBOX_SECCOMP ? 4 : 0)] : "nothing";
 }
+
+const char *sandbox_lack(unsigned available, unsigned *at, bool *grave)
+{
+    static const struct {
+        unsigned part, of; /* of: said only if this is there */
+        bool grave;
+        const char *text;
+    } parts[] = {
+        {SANDBOX_SECCOMP, 0, true,
+         "this kernel has no seccomp, so a process that is taken over can make every system call; "
+         "use a kernel with CONFIG_SECCOMP_FILTER"},
+        {SANDBOX_LANDLOCK_FILES, 0, true,
+         "this kernel offers no Landlock, so a process that is taken over can open what its user "
+         "can; use Linux 5.19 or later with `landlock` in /sys/kernel/security/lsm"},
+        {SANDBOX_LANDLOCK_TCP, SANDBOX_LANDLOCK_FILES, false,
+         "this kernel's Landlock knows no TCP ports, so a worker that is taken over can connect to "
+         "every port; Linux 6.7 knows them"},
+        {SANDBOX_LANDLOCK_SIGNALS, SANDBOX_LANDLOCK_FILES, false,
+         "this kernel's Landlock knows no signals, so only seccomp keeps processes from signalling "
+         "others; Linux 6.12 knows them"}};
+
+    while (*at < sizeof parts / sizeof *parts) {
+        unsigned i = (*at)++;
+        if (available & parts[i].part || (available & parts[i].of) != parts[i].of)
+            continue;
+        *grave = parts[i].grave;
+        return parts[i].text;
+    }
+    return NULL;
+}

@@ -116,6 +116,12 @@ unsigned sandbox_available(void);
  * but not the root directory. Returns a static string. */
 const char *sandbox_name(unsigned in_force);
 
+/* What a machine with these parts (sandbox_available()) lacks, one sentence for people for each part
+ * that is missing. Call it with *at = 0 and until it returns NULL. *grave: a process that was taken
+ * over can do more than its role needs; otherwise another part covers most of it. Returns static
+ * strings. */
+const char *sandbox_lack(unsigned available, unsigned *at, bool *grave);
+
 /* Called in the confined process, once, if a test program defines it; never in mired itself. */
 void sandbox_door(void) __attribute__((weak));
 

@@ -217,6 +217,10 @@ static void check_users(struct check *c)
 
 static void check_sandbox(struct check *c)
 {
+    const char *lack;
+    unsigned at = 0;
+    bool grave;
+
     if (!sandbox_is_built())
         return;
     if (!c->config->sandbox)
@@ -224,12 +228,9 @@ static void check_sandbox(struct check *c)
                  "%s: warning: `sandbox` is off; a process that is taken over can do what "
                  "its user can\n",
                  c->config->file);
-    else if (!(sandbox_available() & SANDBOX_SECCOMP) ||
-             !(sandbox_available() & SANDBOX_LANDLOCK_FILES))
-        buf_addf(c->said,
-                 "%s: warning: this kernel confines processes by %s only; seccomp and "
-                 "Landlock (Linux 5.19) are wanted\n",
-                 c->config->file, sandbox_name(sandbox_available()));
+    while (c->config->sandbox && (lack = sandbox_lack(sandbox_available(), &at, &grave)))
+        if (grave)
+            buf_addf(c->said, "%s: warning: %s\n", c->config->file, lack);
 }
 
 unsigned check_all(const struct config *config, bool quick, struct buf *said)

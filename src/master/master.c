@@ -257,6 +257,34 @@ static void log_start(const struct master *m, const struct config *config)
     log_end(&l);
 }
 
+/* Says what no process of this program will have; a reload changes nothing about it. */
+static void tell_sandbox(const struct config *config)
+{
+    unsigned available, at = 0;
+    const char *lack;
+    bool grave;
+
+    if (!sandbox_is_built())
+        return;
+    if (!config->sandbox) {
+        log_info("`sandbox` is off: a process that is taken over can do what its user can");
+        return;
+    }
+    bool allowed = sandbox_probe();
+    if (!allowed)
+        log_warn("a filter of system calls (SystemCallFilter of the unit) forbids Landlock, so no "
+                 "process is confined by it; allow landlock_create_ruleset, landlock_add_rule and "
+                 "landlock_restrict_self there, and restart mired");
+    available =
+        sandbox_available() |
+        (allowed ? 0 : SANDBOX_LANDLOCK_FILES | SANDBOX_LANDLOCK_TCP | SANDBOX_LANDLOCK_SIGNALS);
+    while ((lack = sandbox_lack(available, &at, &grave)))
+        if (grave)
+            log_warn("%s", lack);
+        else
+            log_info("%s", lack);
+}
+
 /* Creates the runtime and its first generation. */
 static int open_all(struct master *m, struct config *config)
 {
@@ -285,10 +313,7 @@ static int open_all(struct master *m, struct config *config)
         metrics_use(runtime_row(&m->runtime, RUNTIME_MASTER_ROW));
         log_keep(m->runtime.log);
         log_start(m, config);
-        if (config->sandbox && !sandbox_probe())
-            log_warn("a filter of system calls (SystemCallFilter of the unit) forbids Landlock, so "
-                     "no process is confined by it; allow landlock_create_ruleset, "
-                     "landlock_add_rule and landlock_restrict_self there, and restart mired");
+        tell_sandbox(config);
         error = generation_start(m, config, m->upgrade_asker, START_PATIENCE_MS, &errors);
     }
     if (error && inherited) { /* the processes from before the upgrade still serve */

@@ -11,11 +11,12 @@ import pathlib
 import re
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
 
-from lib import ports, processes, sockets
+from lib import old_kernel, ports, processes, sockets
 from lib.mired import BUILD, SANITIZED, Mired
 from lib.openldap import ADMIN, BASE, OpenLDAP
 from lib.scripted import HELLO, Scripted
@@ -174,8 +175,41 @@ def test_no_worker_has_the_stores_channel(start):
         until(lambda: len(mired.processes("worker")) == 2)
 
 
+LACKS = {"seccomp": "this kernel has no seccomp", "landlock": "this kernel offers no Landlock"}
+
+
+@pytest.mark.parametrize("parts", [["landlock"], ["seccomp"], ["landlock", "seccomp"]], ids="-".join)
+def test_on_a_kernel_without_a_part_it_runs_warns_once_and_says_what_is_in_force(start, parts):
+    prefix = [sys.executable, old_kernel.__file__, *parts, "--"]
+    mired = start(prefix=prefix)
+    assert mired.control("reload").returncode == 0
+    assert deliver(mired.port, "a@b.test", "alice@example.test").code == 250
+    count = len(processes.children(mired.pid))
+    until(lambda: told(mired)["none"] == (count if len(parts) == 2 else 0), why=lambda: told(mired))
+    for part, text in LACKS.items():
+        assert mired.log.text.count(text) == (part in parts)
+        assert len(re.findall(f'level=warn text="{text}', mired.log.text)) == (part in parts)
+        assert told(mired)[part] == (0 if part in parts else count)
+    checked = subprocess.run([*prefix, mired.program, "-c", mired.file, "-t"], capture_output=True, text=True)
+    assert checked.returncode == 0
+    assert [part for part, text in LACKS.items() if f"warning: {text}" in checked.stderr] == sorted(parts, reverse=True)
+
+
+def told(mired):
+    return json.loads(mired.control("status", "--json").stdout)["sandbox"]
+
+
+def test_on_a_kernel_that_has_all_it_warns_of_nothing(start):
+    mired = start()
+    checked = subprocess.run([mired.program, "-c", mired.file, "-t"], capture_output=True, text=True)
+    if "(files, TCP ports, signals)" not in checked.stdout:
+        pytest.skip("this kernel lacks a part")
+    assert "this kernel" not in mired.log.text + checked.stderr
+
+
 def test_it_can_be_turned_off_and_says_so(start):
     mired = start(config="sandbox = false")
+    assert mired.log.text.count("`sandbox` is off") == 1 and "this kernel" not in mired.log.text
 
     def told():
         return json.loads(mired.control("status", "--json").stdout)["sandbox"]["none"]
