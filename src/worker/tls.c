@@ -103,7 +103,7 @@ static void book(struct worker *w, struct conn *c)
 /* ---- the lines ---- */
 
 /* A client's further handshakes wait in line, with the whole ClientHello in their sockets, until one
- * of those that it has begun ends: a line for each counter of such handshakes, so whoever is first
+ * of those that it has begun ends: a line for each counter of such handshakes, so who is first
  * in it is the next. A connection gets no more time by waiting: its timer goes on. */
 
 bool tls_open(struct worker *w)
