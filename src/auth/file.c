@@ -286,6 +286,34 @@ static const char *wrong_form(struct span *text, unsigned *number, uint32_t *lin
     return NULL;
 }
 
+/* Why a version with so many logins is not taken after one that had `before` (0: there was none), or
+ * NULL. A file that is emptied has lost what it had, and it may be read for the first time then, by a
+ * process that has just been started: its passwords must not be refused as wrong ones. */
+static const char *lost(uint32_t before, uint32_t logins)
+{
+    if (logins == 0 && before == 0)
+        return "it has no logins";
+    if (logins == 0)
+        return "it has no logins; if that is intended, `mirectl reload --accept-shorter` defers "
+               "them "
+               "all (454)";
+    if (lines_may_shrink(before, logins))
+        return NULL;
+    return "fewer than half of its logins are left; if that is intended, `mirectl reload "
+           "--accept-shorter` accepts it";
+}
+
+unsigned file_auth_check_loss(struct span text, const char *path, uint32_t before, struct buf *said)
+{
+    unsigned number;
+    uint32_t logins = 0;
+    const char *why = before && !wrong_form(&text, &number, &logins) ? lost(before, logins) : NULL;
+
+    if (why)
+        buf_addf(said, "%s: %s\n", path, why);
+    return why != NULL;
+}
+
 unsigned file_auth_check_form(struct span text, const char *path, struct buf *said)
 {
     unsigned number;
@@ -299,21 +327,10 @@ unsigned file_auth_check_form(struct span text, const char *path, struct buf *sa
     return wrong != NULL;
 }
 
-/* Why a version with so many logins is not taken, or NULL. A file that is emptied has lost what it had,
- * and it may be read for the first time then, by a process that has just been started: its passwords
- * must not be refused as wrong ones. */
-static const char *lost(const struct file_auth *f, uint32_t logins)
+/* How many logins the version had that this process, or one before it, took last. */
+static uint32_t logins_before(const struct file_auth *f)
 {
-    uint32_t before = f->loaded ? f->logins : f->accepted ? atomic_load(f->accepted) : 0;
-
-    if (logins == 0 && before == 0)
-        return "it has no logins";
-    if (logins == 0)
-        return "it has no logins; if that is intended, `mirectl reload` defers them all (454)";
-    if (lines_may_shrink(before, logins))
-        return NULL;
-    return "fewer than half of its logins are left; if that is intended, `mirectl reload` accepts "
-           "it";
+    return f->loaded ? f->logins : f->accepted ? atomic_load(f->accepted) : 0;
 }
 
 static void reread(struct file_auth *f)
@@ -327,7 +344,7 @@ static void reread(struct file_auth *f)
 
     if (r == -EAGAIN)
         return;
-    if (!wrong && (wrong = lost(f, lines)))
+    if (!wrong && (wrong = lost(logins_before(f), lines)))
         number = 0;
     if (wrong) {
         refuse(f, number, wrong);

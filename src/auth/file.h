@@ -18,6 +18,11 @@ struct file_auth;
  * clerk rejects the whole file. */
 unsigned file_auth_check_form(struct span text, const char *path, struct buf *said);
 
+/* Likewise, whether the file has lost so many of the `before` logins that clerks took last (0: none) that
+ * they do not take it. */
+unsigned file_auth_check_loss(struct span text, const char *path, uint32_t before,
+                              struct buf *said);
+
 /* `decoys`: for a name that the file does not have, this key chooses a line of the file, and the
  * name is treated like that line. `accepted`: how many logins the version had that was taken last, by
  * this process or one before it, so that the next one does not take what this one rejects; 0: none

@@ -19,6 +19,7 @@
 #include "config/config.h"
 #include "directory/list_file.h"
 #include "master/certificates.h"
+#include "master/generation_share.h"
 #include "master/privileges.h"
 #include "master/users.h"
 #include "tls/server.h"
@@ -247,7 +248,28 @@ unsigned check_all(const struct config *config, bool quick, struct buf *said)
     return c.wrong;
 }
 
-unsigned check_lists(const struct config *config, struct buf *said)
+static void check_loss(struct check *c, const char *path, uint32_t before)
+{
+    struct buf text = {0};
+
+    if (before && read_file(c, path, &text))
+        c->wrong += file_auth_check_loss(buf_span(&text), path, before, c->said);
+    if (text.at)
+        explicit_bzero(text.at, text.len);
+    buf_free(&text);
+}
+
+/* A file of passwords at a reload. */
+static void check_logins(struct check *c, const char *path, const struct generation *before)
+{
+    unsigned wrong = c->wrong;
+
+    check_file(c, path, file_auth_check_form);
+    if (path && before && c->wrong == wrong)
+        check_loss(c, path, generation_logins(before, path));
+}
+
+unsigned check_lists(const struct config *config, const struct generation *before, struct buf *said)
 {
     struct check c = {.config = config, .said = said};
 
@@ -258,7 +280,7 @@ unsigned check_lists(const struct config *config, struct buf *said)
             check_file(&c, config->recipients[i].path, list_check_recipients);
     for (size_t i = 0; i < config->auth_count; i++)
         if (config->auth[i].kind == AUTH_FILE)
-            check_file(&c, config->auth[i].path, file_auth_check_form);
+            check_logins(&c, config->auth[i].path, before);
     check_listed(&c);
     return c.wrong;
 }

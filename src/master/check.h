@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 
 struct config;
+struct generation;
 
 /* Checks the user, the certificates and, unless `quick`, every line of every file that the
  * configuration names, with the rights of the user that will read them. Adds a line for each
@@ -15,7 +16,10 @@ struct config;
 unsigned check_all(const struct config *config, bool quick, struct buf *said);
 
 /* Checks only whether a new generation would reject a file of recipients, passwords, traps or
- * suspects as a whole; the reload then fails. */
-unsigned check_lists(const struct config *config, struct buf *said);
+ * suspects as a whole; the reload then fails. `before` is the generation that it replaces: its clerks
+ * know how many logins a file of passwords had, and no clerk of the new one does. NULL: files may be
+ * shorter than before. */
+unsigned check_lists(const struct config *config, const struct generation *before,
+                     struct buf *said);
 
 #endif

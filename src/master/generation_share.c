@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -135,6 +136,14 @@ int generation_offers_read_only(const struct generation *g)
     if (fd < 0)
         return fd;
     close(fd);
+    return 0;
+}
+
+uint32_t generation_logins(const struct generation *g, const char *path)
+{
+    for (size_t i = 0; g->config && g->auth && i < g->config->auth_count; i++)
+        if (g->config->auth[i].kind == AUTH_FILE && strcmp(g->config->auth[i].path, path) == 0)
+            return atomic_load(&g->auth[1 + i]);
     return 0;
 }
 

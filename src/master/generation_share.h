@@ -23,6 +23,9 @@ int generation_share(struct generation *g);
 /* Closes and unmaps it in this process. */
 void generation_unshare(struct generation *g);
 
+/* How many logins that file of passwords had when the generation's clerks took it; 0: they have none. */
+uint32_t generation_logins(const struct generation *g, const char *path);
+
 /* Unmaps what the verifiers can check in this process, which does not need it. */
 void generation_forget_offers(struct generation *g);
 

@@ -129,7 +129,7 @@ void master_reload(struct master *m, struct asker asker)
         buf_free(&errors);
         (void)config_keep_fixed(config, m->runtime.fixed, tell_fixed);
     }
-    if (read == 0 && check_lists(config, &errors) > 0) {
+    if (read == 0 && check_lists(config, asker.accepts_shorter ? NULL : m->current, &errors) > 0) {
         config_free(config);
     } else if (read == 0) {
         buf_free(&errors); /* warnings only; the processes that read these files log them, too */
