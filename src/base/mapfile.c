@@ -466,7 +466,7 @@ int mapfile_prepare(const char *path, const char magic[8], uint32_t version, siz
 int mapfile_open_prepared(struct mapfile *m, const char *path, const char magic[8],
                           uint32_t version, size_t body_size)
 {
-    struct head h;
+    struct head h = {0};
 
     *m = (struct mapfile){.fd = -1};
     int fd = open_prepared(path, magic, version, body_size, m, &h);
