@@ -23,6 +23,7 @@
 #include "query/notes.h"
 #include "relay/partial_delivery.h"
 #include "tarpit/ledger_disposal.h"
+#include "tarpit/ledger_reserve.h"
 #include "tarpit/policy.h"
 
 enum {
@@ -280,6 +281,7 @@ int keeper_run(const struct keeper_params *params)
     }
     for (uint32_t i = 0; i < params->workers; i++) {
         k.desk[i].disposal.logins = &params->logins[i];
+        k.desk[i].disposal.maker = i % LEDGER_MAKERS + 1;
         take_over(&k, i);
     }
     keeper_confine(params->config, params->empty);

@@ -371,7 +371,8 @@ static void read_entry(const struct ledger_slot *slot, uint64_t hash, const stru
     e->delivered_ms = ledger_delivered_at(debt, e->seen_ms, now);
     e->patience_ms = flags & PATIENCE_MASK;
     e->flags = flags >> FLAGS_SHIFT & 0xff;
-    e->exempt_until_ms = (seen >> SEEN_BITS & EXEMPT_MASK) * EXEMPT_STEP_MS;
+    uint64_t until = seen >> SEEN_BITS & EXEMPT_MASK;
+    e->exempt_until_ms = until < LEDGER_MARKS ? 0 : until * EXEMPT_STEP_MS;
     if (!(e->flags & LEDGER_EXEMPT) || (e->exempt_until_ms != 0 && e->exempt_until_ms <= now)) {
         e->flags &= ~(uint32_t)LEDGER_EXEMPT;
         e->exempt_until_ms = 0;

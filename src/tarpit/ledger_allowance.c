@@ -3,7 +3,8 @@
  * mapped the file; each word changes by one compare-and-swap.
  *
  *     offences, good, turn, debt   a bucket each: tag 8 | stamp 20 | recipients 36
- *     flags                        tag 8 | flags 8 | stolen since 24 | hour 8 | networks refused 16
+ *     flags                        tag 8 | marks 7 (ledger_reserve.c) | settled 1 | stolen since 24 |
+ *                                  hour 8 | networks refused 16
  *     seen                         tag 8 | stolen until 24 | last change, wall s 32
  *
  * A bucket holds what was in it at its stamp. A booking adds to that, as if it had been booked at

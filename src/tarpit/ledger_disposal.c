@@ -8,7 +8,7 @@
 #include "tarpit/ledger_amount.h"
 #include "tarpit/ledger_disposal_part.h"
 #include "tarpit/ledger_others.h"
-#include "tarpit/ledger_table.h"
+#include "tarpit/ledger_reserve.h"
 #include "tarpit/policy.h"
 
 struct deed {
@@ -274,7 +274,8 @@ static enum disposal_result times(const struct deed *e)
 {
     const struct proposal *p = e->p;
 
-    if (!has_amounts(e))
+    if (!has_amounts(e) ||
+        (p->op == PROPOSE_DELIVERED && kind_of(e) != LEDGER_CLIENT && kind_of(e) != LEDGER_NETWORK))
         return DISPOSAL_WRONG;
     bool good = p->op == PROPOSE_DELIVERED || p->op == PROPOSE_PASS;
     if (!may(e->d,
@@ -473,6 +474,38 @@ static enum disposal_result carry_out(const struct deed *e)
     return DISPOSAL_WRONG;
 }
 
+/* Finds a reserved place for an entry that now deserves one. Nothing that was booked is lost if it has
+ * none, so this refuses no true worker anything. */
+static enum disposal_result place(const struct deed *e)
+{
+    struct ledger_slot *from;
+    enum reserve_place at = ledger_reserve_look(e->l, &e->key, e->d->maker, e->clock, &from);
+    bool has = at == RESERVE_FREE ||
+               (at == RESERVE_TAKES && disposal_room(e->d, DISPOSAL_CLAIM, e->clock) >= 1);
+    enum disposal_result r = done_if(!has || may(e->d, DISPOSAL_KEPT, e->clock));
+
+    has = has && r == DISPOSAL_DONE;
+    if (has && from != NULL) {
+        may(e->d, DISPOSAL_CLAIM, e->clock);
+        ledger_reserve_leave(from);
+    }
+    ledger_reserve_put(e->l, &e->key, e->d->maker, !has);
+    return r;
+}
+
+/* Whatever the proposal was: if there is a new entry now that strangers must not push out, this has
+ * to stay within bounds, too. */
+static enum disposal_result carry_out_and_place(const struct deed *e)
+{
+    bool had = ledger_reserve_state(e->l, &e->key, e->clock) == RESERVE_HAS;
+    enum disposal_result r = carry_out(e);
+
+    if (had || ledger_reserve_state(e->l, &e->key, e->clock) == RESERVE_NONE)
+        return r;
+    enum disposal_result placed = place(e);
+    return r == DISPOSAL_DONE ? placed : r;
+}
+
 enum disposal_result dispose(struct disposal *d, struct ledger *l, const struct disposal_rules *r,
                              const struct proposal *p, uint64_t now)
 {
@@ -490,5 +523,5 @@ enum disposal_result dispose(struct disposal *d, struct ledger *l, const struct 
         return DISPOSAL_WRONG;
     /* The worker's time, if it can be right: the keeper may be a little late. */
     e.now = p->now + LEDGER_SKEW_MS < now || p->now > now ? now : p->now;
-    return carry_out(&e);
+    return carry_out_and_place(&e);
 }

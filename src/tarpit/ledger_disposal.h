@@ -5,7 +5,8 @@
  * done something wrong, or delivered good mail. What it can do with them is bounded: amounts by the
  * limits of the rules and of what the ledger has, and the number of bookings a second by the rates
  * below. It can never exempt a client, forget one, lower offences without good mail that pays for
- * them, or spend a client's credit without an offence.
+ * them, or spend a client's credit without an offence. And it can never push out what others know of
+ * good clients: see KEPT and CLAIM below.
  *
  * Pure but for the ledger: time is an argument. For one process and thread. */
 #ifndef MIRED_TARPIT_LEDGER_DISPOSAL_H
@@ -38,7 +39,14 @@
  *
  * DEEP: offences beyond DISPOSAL_SHALLOW, up to the shield, where a client hears nothing but 450.
  * This is the great harm. A true worker needs many only for traps and for attackers that do not
- * wait for turns, and what is not booked costs little: the client has the longest hold already. */
+ * wait for turns, and what is not booked costs little: the client has the longest hold already.
+ *
+ * KEPT: entries that come to have a reserved place in the ledger (ledger_reserve.h): of good mail,
+ * correspondents, logins and accounts. A new client that delivers needs four, and one a day. Beyond
+ * the limit an entry is booked all the same, but lives among the strangers for now.
+ *
+ * CLAIM: of these, those that take the place of another entry that has one, which then lives among
+ * the strangers. That is no attack by itself, and what is beyond the limit is not told. */
 #define DISPOSAL_SHALLOW 5.0
 #define DISPOSAL_RATES(R)                                                                          \
     R(PROVEN, 1000, 20000, 1, "offences of clients that have delivered good mail")                 \
@@ -51,6 +59,8 @@
     R(STOLEN, 100, 1000, 1, "reports that an account looks stolen")                                \
     R(ALLOWANCE, 50000, 200000, 0, "recipients of accounts")                                       \
     R(LOGIN, 200, 5000, 1, "logins from new networks")                                             \
+    R(KEPT, 100, 250000, 0, "new entries of good mail and logins")                                 \
+    R(CLAIM, 3, 20000, 0, "reserved places that change hands")                                     \
     R(SIGHT, 60000, 200000, 0, "clients that the fleet is asked about")                            \
     R(ELSE, 20000, 100000, 0, "records of mixed answers and of backends")
 
@@ -66,7 +76,7 @@ struct disposal_rules {
     double raise_most; /* the highest offences that a list or a trap gives */
 };
 
-/* Of one worker; all zero at first. */
+/* Of one worker; all zero at first, but for `maker` and `logins`. */
 struct disposal {
     struct {
         double level;
@@ -82,6 +92,7 @@ struct disposal {
     double earned_network;
     double taken;             /* recipients taken from buckets, and not given back */
     uint32_t settled;         /* accounts that had their first login, and its network not yet */
+    unsigned maker;           /* which worker it is: 1 to LEDGER_MAKERS; 0: all are one */
     _Atomic uint32_t *logins; /* how many bookings of logins the clerks' answers allow; NULL: any */
 };
 

@@ -1,12 +1,11 @@
 /* The ledger's table: finds a key's slot in its set, or claims one for it (ledger_table.h has the
  * layout and why a race or a kill does no harm). Runs in every process that mapped the file, at the
- * same time; the only synchronisation is the compare-and-swap of single words. Only
- * ledger_strength(), which compares a slot with the others of its set, knows what the words
- * mean. */
+ * same time; the only synchronisation is the compare-and-swap of single words. What the words mean only
+ * ledger_reserve.c knows, which says how much a slot is worth beside the others of its set. */
 #include "tarpit/ledger_table.h"
 
-#include "tarpit/ledger_amount.h"
 #include "tarpit/ledger_proposer.h"
+#include "tarpit/ledger_reserve.h"
 
 enum { KEY_NIBBLE = 15, KEY_CLAIMING = 15 };
 
@@ -98,87 +97,6 @@ bool ledger_change(struct ledger_slot *slot, enum ledger_word w, uint64_t hash,
     }
 }
 
-enum { HOUR_S = 3600, DAY_S = 24 * HOUR_S, WEEK_S = 7 * DAY_S, HALVINGS_MAX = 63 };
-
-static uint64_t age_s(const struct ledger_slot *slot, uint64_t now)
-{
-    uint64_t seen_s = atomic_load(&slot->word[WORD_SEEN]) & UINT32_MAX;
-    return now / 1000 > seen_s ? now / 1000 - seen_s : 0;
-}
-
-static uint64_t halvings(uint64_t age, uint64_t half_life)
-{
-    uint64_t n = age / half_life;
-    return n < HALVINGS_MAX ? n : HALVINGS_MAX;
-}
-
-static double good_of(const struct ledger_slot *slot)
-{
-    return ledger_amount_raw(atomic_load(&slot->word[WORD_GOOD]));
-}
-
-/* More than a login's network: with a stolen password from many networks nobody pushes out what the
- * account has sent. */
-#define ALLOWANCE_STRENGTH (UINT64_C(1) << 30)
-
-/* The strength of an entry with a sketch: of a pair its good mail, of a day's mailboxes their
- * day. */
-static uint64_t sketch_strength(const struct ledger_slot *slot, uint64_t key_word, uint64_t now)
-{
-    uint64_t age = age_s(slot, now);
-    if ((key_word & LEDGER_KIND_BITS) == LEDGER_MAILBOXES)
-        return age < DAY_S ? 1 << 10 : 0;
-    return (uint64_t)(16 * (1 + good_of(slot))) >> halvings(age, WEEK_S);
-}
-
-/* For this comparison offences fade within hours and good mail within days, whatever the rules are,
- * and shifts are exact enough. A turn or debt in the future counts as much as 256 offences, so that
- * an attacker's newest addresses do not push out its own debts. Entries that an administrator or a
- * login made outweigh both. */
-uint64_t ledger_strength(const struct ledger_slot *slot, uint64_t now)
-{
-    uint64_t key_word = atomic_load(&slot->word[WORD_KEY]);
-    if (ledger_is_sketch(key_word))
-        return sketch_strength(slot, key_word, now);
-
-    uint64_t age = age_s(slot, now);
-    if (ledger_kind(key_word) == LEDGER_ALLOWANCE)
-        return ALLOWANCE_STRENGTH >> halvings(age, WEEK_S);
-    uint64_t flags = atomic_load(&slot->word[WORD_FLAGS]) >> 48 & 0xff;
-    double offences = ledger_amount_raw(atomic_load(&slot->word[WORD_OFFENCES]));
-
-    uint64_t strength = (uint64_t)(64 * (1 + offences)) >> halvings(age, HOUR_S);
-    strength += (uint64_t)(16 * good_of(slot)) >> halvings(age, WEEK_S);
-    uint64_t turn = atomic_load(&slot->word[WORD_TURN]) & LEDGER_END;
-    if (flags & LEDGER_KNOWN)
-        strength += UINT64_C(1) << 20 >> halvings(age, WEEK_S);
-    if (flags & LEDGER_KNOWN && turn + DAY_S * UINT64_C(1000) <= now) /* R23: no longer new */
-        strength += UINT64_C(1) << 22 >> halvings(age, WEEK_S);
-    if (turn > now || (atomic_load(&slot->word[WORD_DEBT]) & LEDGER_END) > now)
-        strength += UINT64_C(1) << 14;
-    if (flags & LEDGER_EXEMPT)
-        strength += UINT64_C(1) << 50;
-    return strength;
-}
-
-/* Entries that only good mail, a login or an administrator can cause. */
-bool ledger_is_kept(const struct ledger_slot *slot, uint64_t now)
-{
-    uint64_t key_word = atomic_load(&slot->word[WORD_KEY]);
-    uint64_t age = age_s(slot, now), weeks = halvings(age, WEEK_S);
-    if (ledger_kind(key_word) == LEDGER_ALLOWANCE)
-        return true;
-    bool good = good_of(slot) >= (double)(UINT64_C(1) << weeks);
-
-    if ((key_word & LEDGER_KIND_BITS) == LEDGER_MAILBOXES)
-        return age < DAY_S;
-    if (ledger_is_sketch(key_word))
-        return good;
-    uint64_t flags = atomic_load(&slot->word[WORD_FLAGS]) >> 48 & 0xff;
-    bool delivered = (atomic_load(&slot->word[WORD_DEBT]) & LEDGER_PAYLOAD) >> LEDGER_END_BITS;
-    return good || flags & (LEDGER_KNOWN | LEDGER_EXEMPT) || (delivered && weeks < 4);
-}
-
 /* Chooses a slot for a new entry: an empty one or one with a stale mark, else the weakest entry.
  * LEDGER_KEPT slots of each set are reserved for good mail, pairs, logins and exemptions. So
  * strangers, however many, push out only each other and such entries beyond that number. */
@@ -198,8 +116,8 @@ static struct ledger_slot *choose(struct ledger_slot *set, uint64_t hash, uint64
         }
         if (is_claiming(word))
             continue;
-        uint64_t strength = ledger_strength(slot, now);
         bool keep = ledger_is_kept(slot, now);
+        uint64_t strength = keep ? ledger_kept_strength(slot, now) : ledger_strength(slot, now);
         kept += keep;
         if (weakest[keep] == NULL || strength < least[keep]) {
             weakest[keep] = slot;
@@ -207,7 +125,8 @@ static struct ledger_slot *choose(struct ledger_slot *set, uint64_t hash, uint64
             word_of[keep] = word;
         }
     }
-    bool of_kept = weakest[0] == NULL || (kept > LEDGER_KEPT && least[1] < least[0]);
+    bool beyond = kept > LEDGER_KEPT && weakest[1] != NULL;
+    bool of_kept = weakest[0] == NULL || (beyond && ledger_strength(weakest[1], now) < least[0]);
     *key_word = word_of[of_kept];
     return weakest[of_kept];
 }

@@ -31,7 +31,7 @@ enum ledger_word {
     WORD_TURN,  /* tag 8 | paced 1 | pass 13 | end, wall ms 42 */
     WORD_DEBT,  /* tag 8 | delivered 14 | end, wall ms 42 */
     WORD_FLAGS, /* tag 8 | enum ledger_flag 8 | mark 24 | patience, ms 24 */
-    WORD_SEEN,  /* tag 8 | exempt until 24 | last change, wall s 32 */
+    WORD_SEEN,  /* tag 8 | exempt until 24, or marks | last change, wall s 32 */
     WORD_COUNT
 };
 
@@ -53,6 +53,9 @@ enum { LEDGER_WAYS = 8 };
 
 /* How many of the LEDGER_WAYS slots are reserved for entries for which ledger_is_kept() is true. */
 enum { LEDGER_KEPT = 4 };
+
+/* An end of an exemption below this is none, but the marks of ledger_reserve.c. */
+enum { LEDGER_MARKS = 128 };
 
 /* A claiming mark older than this may be taken over. */
 enum { LEDGER_CLAIM_MS = 1000 };
@@ -139,12 +142,6 @@ struct ledger_slot *ledger_claim(struct ledger *l, const struct ledger_key *k, u
 /* The slot of an entry that exists, for a change; NULL if there is none (ledger.c). */
 struct ledger_slot *ledger_find_to_change(struct ledger *l, const struct ledger_key *k,
                                           uint64_t now);
-
-/* How much a slot is worth: the weakest of a set makes room for a new entry. */
-uint64_t ledger_strength(const struct ledger_slot *slot, uint64_t now);
-
-/* Whether the entry has something that only good mail, a login or an administrator can cause. */
-bool ledger_is_kept(const struct ledger_slot *slot, uint64_t now);
 
 /* Brings the amounts of an earlier edition's file to this one's. Called once, by ledger_open(). */
 void ledger_convert(struct ledger *l);

@@ -191,6 +191,7 @@ static struct disposal any_disposal(void)
                          .earned_network = Frama_C_double_interval(0, 65536),
                          .taken = amount(),
                          .settled = (uint32_t)any_number,
+                         .maker = (unsigned)any_number,
                          .logins = any_choice ? &logins : NULL};
 
     for (int i = 0; i < DISPOSAL_RATE_COUNT; i++) {
