@@ -36,6 +36,7 @@ enum {
     LOCK_MS = 20,        /* how often to check whether the earlier freezer has ended */
     CLOCK_SET_MS = 1000, /* a clock that was set by less is not worth reading the table */
     ROOM_MS = 2000,      /* how often to check whether the disk has room for the table again */
+    GIVEN_MS = 100,      /* how often to check whether the workers have taken the last ones */
 };
 
 static struct freezer *freezer_of(struct loop *loop)
@@ -106,6 +107,50 @@ static void follow_clock(struct freezer *f)
     open_again(f);
 }
 
+/* ---- the end of a freezer that only thaws ---- */
+
+bool freezer_is_wanted(const struct config *config)
+{
+    return config->tarpit.freeze == FREEZE_AUTO && config->tarpit.time > 0;
+}
+
+static bool only_thaws(const struct freezer *f)
+{
+    return !freezer_is_wanted(f->params->config);
+}
+
+/* Workers give connections only to a freezer that works; the master looks who that was when one
+ * dies. */
+static void set_working(struct freezer *f, bool works)
+{
+    f->params->shared->working = works && !only_thaws(f) ? (uint32_t)getpid() : 0;
+}
+
+static bool has_given_all(const struct freezer *f)
+{
+    for (uint32_t i = 0; i < f->params->slots; i++)
+        if (f->ways.slot[i].out.count)
+            return false;
+    for (const struct return_channel *way = f->ways.own; way; way = way->next)
+        if (way->out.count)
+            return false;
+    return true;
+}
+
+/* Ends when nothing is left to thaw. The rule goes, too: nobody needs it any more. */
+static void end_if_done(struct freezer *f)
+{
+    if (!only_thaws(f) || table_count(f->table) || releases_under_way(&f->releases))
+        return;
+    if (!has_given_all(f)) { /* a worker is overloaded */
+        loop_alarm(&f->loop, &f->due, f->loop.now + GIVEN_MS);
+        return;
+    }
+    rule_unset(f->rule);
+    f->done = true;
+    f->loop.stop = true;
+}
+
 static void due(struct loop *loop, struct alarm *a)
 {
     struct freezer *f = freezer_of(loop);
@@ -117,6 +162,7 @@ static void due(struct loop *loop, struct alarm *a)
     releases_tell(&f->releases, f->loop.wall);
     set_gauge(f);
     set_due(f);
+    end_if_done(f);
 }
 
 void freezer_say_full(struct freezer *f)
@@ -145,7 +191,8 @@ static void slot_ready(struct loop *loop, struct watch *watch, uint32_t events)
         set_gauge(f);
         set_due(f);
     } else if (r == 0 && channel_has_ended(watch->fd)) {
-        loop_want(loop, watch, 0); /* a worker that was taken over has shut it */
+        /* a worker that was taken over has shut it; epoll reports that whatever is wanted */
+        loop_forget(loop, watch);
     }
 }
 
@@ -267,9 +314,8 @@ static void kept(struct freezer *f)
         return;
     if (f->params->shared->working && f->rule_number && rule_number() == f->rule_number)
         return;
-    f->params->shared->working = can_work(f);
-    if (f->params->shared->working)
-        set_due(f);
+    set_working(f, can_work(f));
+    set_due(f);
 }
 
 static void stop(struct freezer *f)
@@ -317,7 +363,6 @@ static int begin_serving(struct freezer *f)
                                                 FREEZER_KEEP_MS);
     if (r < 0)
         return r;
-    params->shared->waiting--;
     f->begun_ms = f->loop.wall;
     f->wall_ahead = (int64_t)(f->loop.wall - f->loop.now);
     for (uint32_t i = 0; i < params->slots && r == 0; i++) {
@@ -327,18 +372,20 @@ static int begin_serving(struct freezer *f)
     if (r < 0)
         return r;
     bool works = can_work(f);
-    params->shared->working = works;
-    if (works)
+    set_working(f, works);
+    if (works && !only_thaws(f))
         log_debug("freezing connections %s",
                   calls_have_ring(f->calls) ? "in batches, by io_uring" : "call by call");
-    if (works && table_count(f->table))
+    if (table_count(f->table))
         log_info("%u frozen holds found", table_count(f->table));
     set_gauge(f);
-    if (works)
-        set_due(f);
+    if (params->config->tarpit.time == 0) /* nobody waits any more */
+        table_release(f->table, NULL, f->loop.wall);
+    set_due(f); /* also without the rule: a client that only waits has noticed nothing */
     for (unsigned i = 0; i < f->asked_count; i++)
         release(f, &f->asked[i]);
     f->asked_count = 0;
+    end_if_done(f);
     return 0;
 }
 
@@ -446,8 +493,6 @@ static void close_all(struct freezer *f)
     return_channels_close(&f->ways);
     if (f->table)
         f->params->shared->working = 0;
-    else
-        f->params->shared->waiting--;
     log_debug("the freezer stops: %lu frozen, %lu thawed, %lu lost", (unsigned long)f->frozen,
               (unsigned long)f->thawed, (unsigned long)(f->lost + f->ways.lost));
     table_close(f->table);
@@ -469,12 +514,12 @@ int freezer_run(const struct freezer_params *params)
         return 1;
     }
     freezer_confine(params->config);
-    params->shared->waiting++;
     channel_tell(params->control, NOTE_READY, (int32_t)sandbox_compiled(), 0, NULL);
     while (!f->loop.stop) {
         loop_turn(&f->loop, -1);
         open_again_if_cut(f);
     }
+    int status = f->done ? FREEZER_DONE : 0;
     close_all(f);
-    return 0;
+    return status;
 }

@@ -21,13 +21,21 @@ struct freezer_params {
     struct freezer_shared *shared;
 };
 
+/* The status of a process that had only to thaw what was left: nothing is. */
+enum { FREEZER_DONE = 3 };
+
 enum { FREEZER_RECORDS = 16 * 1024 * 1024, FREEZER_KEEP_MS = 120000 };
+
+/* Whether the configuration asks for frozen holds. */
+bool freezer_is_wanted(const struct config *config);
 
 /* Whether a freezer with one configuration also serves the other one. Configurations that freeze
  * nothing are not compared. */
 bool freezer_is_same(const struct config *a, const struct config *b);
 
-/* The body of the process. Only one freezer at a time has the table: a new one waits for the old
+/* The body of the process. If its configuration does not ask for it (freezer_is_wanted()), it freezes
+ * nothing, thaws what an earlier one has left, at once if `time` is 0, and returns FREEZER_DONE when
+ * all of that is with workers. Only one freezer at a time has the table: a new one waits for the old
  * one to end (a reload starts the new one first). NOTE_STOP removes the nftables rule, unless
  * another freezer waits. NOTE_KEPT sets that rule again if any rule of the network namespace has been
  * changed. If it cannot work (no CAP_NET_ADMIN, no nftables), it logs that once and

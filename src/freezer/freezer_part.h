@@ -44,6 +44,7 @@ struct freezer {
     char rule[RULE_NAME]; /* the name of its nftables table */
     uint32_t rule_number; /* of the rules when that was set, and nothing else; 0: not known */
     bool said_full;       /* logged that the disk has no room for it */
+    bool done;            /* it only had to thaw what was left, and has */
     struct return_channels ways;
     uint64_t begun_ms;
     int64_t wall_ahead; /* the wall clock's lead over the monotonic clock, ms */

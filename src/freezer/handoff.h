@@ -47,8 +47,9 @@ struct handoff {
 
 /* Shared by master, freezer and workers: a few words in one mapping. */
 struct freezer_shared {
-    _Atomic uint32_t waiting; /* another freezer waits for the end of this one: keep the rule */
-    _Atomic uint32_t working; /* the freezer runs and works */
+    /* Set by the master before it stops a freezer: how many others go on. They need the rule. */
+    _Atomic uint32_t waiting;
+    _Atomic uint32_t working; /* the process id of the freezer that has the table and works, or 0 */
     _Atomic uint32_t slots;   /* worker slots that take thawed connections */
 };
 

@@ -344,7 +344,7 @@ static bool is_hold_of(const struct record *r, const struct network *n)
 {
     struct addr peer;
 
-    return peer_of(r, &peer) && network_concerns(n, &peer);
+    return peer_of(r, &peer) && (!n || network_concerns(n, &peer));
 }
 
 uint32_t table_release(struct frozen_table *t, const struct network *n, uint64_t now)

@@ -89,7 +89,7 @@ void table_drop(struct frozen_table *t, uint32_t id);
 /* When table_due() should next be called; UINT64_MAX when nothing is frozen. */
 uint64_t table_next(struct frozen_table *t);
 
-/* Makes the holds of a network's clients due at `now`, which becomes their hold.due_ms. Returns how
+/* Makes the holds of a network's clients (NULL: all) due at `now`, which becomes their hold.due_ms. Returns how
  * many. */
 uint32_t table_release(struct frozen_table *t, const struct network *n, uint64_t now);
 

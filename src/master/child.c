@@ -18,6 +18,7 @@
 #include "base/metrics.h"
 #include "base/scheduling.h"
 #include "config/config.h"
+#include "freezer/freezer.h"
 #include "master/generation_share.h"
 #include "master/master.h"
 #include "master/title.h"
@@ -224,6 +225,17 @@ static void forget(struct master *m, struct child *c)
     free(c);
 }
 
+/* How many freezers go on when this one stops. Counted here, because a freezer that dies takes
+ * nothing back that it has counted itself. */
+static uint32_t other_freezers(const struct master *m, const struct child *c)
+{
+    uint32_t n = 0;
+
+    for (const struct child *k = m->children; k && !m->stopping; k = k->next)
+        n += k != c && k->role == ROLE_FREEZER && k->state != CHILD_LEAVING;
+    return n;
+}
+
 void child_leave(struct master *m, struct child *c, enum note_kind note)
 {
     if (c->state == CHILD_DEAD) {
@@ -231,6 +243,8 @@ void child_leave(struct master *m, struct child *c, enum note_kind note)
         return;
     }
     c->state = CHILD_LEAVING;
+    if (c->role == ROLE_FREEZER && m->runtime.shared)
+        m->runtime.shared->freezer.waiting = other_freezers(m, c);
     if (c->channel.fd >= 0 && channel_tell(c->channel.fd, note, 0, 0, NULL) == 0)
         return;
     /* The channel is full: the child has not read for a long time. */
@@ -280,21 +294,53 @@ static bool renews(const struct master *m, const struct child *c)
     return true;
 }
 
+/* Of two freezers only one has the table and works: the other one's death says nothing of it. */
+static void freezer_died(struct master *m, const struct child *c)
+{
+    enum { EARLIER = 1 }; /* an earlier program's freezer says no more than that it works */
+    _Atomic uint32_t *working = m->runtime.shared ? &m->runtime.shared->freezer.working : NULL;
+
+    if (working && (*working == (uint32_t)c->pid || *working == EARLIER))
+        *working = 0;
+}
+
+/* Whether a freezer that only had to thaw what was left has done it. */
+static bool has_thawed_all(const struct child *c, int status)
+{
+    return c->role == ROLE_FREEZER && WIFEXITED(status) && WEXITSTATUS(status) == FREEZER_DONE;
+}
+
+/* The file has nothing in it, and the next generation needs no freezer for it. */
+static void remove_frozen(const struct master *m)
+{
+    char path[4096];
+
+    if (generation_count(m, NULL, ROLE_FREEZER) > 0)
+        return;
+    snprintf(path, sizeof path, "%s/frozen", m->runtime.state);
+    unlink(path);
+}
+
 static void ended(struct master *m, struct child *c, int status)
 {
     struct generation *g = c->generation;
+    bool done = has_thawed_all(c, status);
+
+    if (done &&
+        c->state == CHILD_STARTING) { /* it was ready before it ended; see channel_ready() */
+        c->state = CHILD_READY;
+        generation_child_ready(m, c);
+    }
     /* This program cannot restart children of the earlier program, and the earlier clerks end by
      * themselves with the last worker that uses them. */
-    bool leaving = c->state == CHILD_LEAVING || !g->config;
-    bool expected = leaving && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    bool leaving = c->state == CHILD_LEAVING || !g->config || done;
+    bool expected = done || (leaving && WIFEXITED(status) && WEXITSTATUS(status) == 0);
 
     forget_channel(m, c);
     runtime_row_give(&m->runtime, c->row);
     /* what it reported about itself is no longer true */
-    if (c->role == ROLE_FREEZER && !expected && m->runtime.shared) {
-        m->runtime.shared->freezer.working = 0;
-        m->runtime.shared->freezer.waiting = 0;
-    }
+    if (c->role == ROLE_FREEZER && !expected)
+        freezer_died(m, c);
     if (!expected)
         log_death(c, status);
     bool renew = renews(m, c), was_worker = c->role == ROLE_WORKER;
@@ -302,6 +348,8 @@ static void ended(struct master *m, struct child *c, int status)
         notes_worker_ended(m, c);
     if (leaving || m->stopping) {
         forget(m, c);
+        if (done)
+            remove_frozen(m);
         generation_child_gone(m, g);
     } else {
         restart_later(m, c);

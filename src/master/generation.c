@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "backend/addresses.h"
 #include "backend/counts.h"
@@ -25,6 +26,7 @@
 #include "base/container.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "freezer/freezer.h"
 #include "master/certificates.h"
 #include "master/generation_share.h"
 #include "master/master.h"
@@ -282,6 +284,17 @@ static void choose_kept(const struct master *m, struct generation *g)
             g->keeps |= 1U << r;
 }
 
+/* Holds that are frozen must be answered, although the new configuration freezes none. The file is
+ * there as long as there may be any. */
+static void choose_thaws(const struct master *m, struct generation *g)
+{
+    char path[4096];
+
+    snprintf(path, sizeof path, "%s/frozen", m->runtime.state);
+    g->thaws = !freezer_is_wanted(g->config) &&
+               (generation_count(m, NULL, ROLE_FREEZER) > 0 || access(path, F_OK) == 0);
+}
+
 static bool is_kept(const struct generation *g, enum role_id role)
 {
     return g->keeps & 1U << role;
@@ -336,6 +349,8 @@ void generation_release_all(struct master *m)
 /* How many children of a role a generation starts. */
 static uint32_t starts_of(const struct generation *g, enum role_id role)
 {
+    if (role == ROLE_FREEZER && g->thaws)
+        return 1;
     return is_kept(g, role) ? 0 : role_table[role].count(g->config);
 }
 
@@ -475,6 +490,7 @@ int generation_start(struct master *m, struct config *config, struct asker asker
     warn_of_dates(config);
     choose_users(m, g);
     choose_kept(m, g);
+    choose_thaws(m, g);
     if (!error)
         error = runtime_handoffs(&m->runtime, config->workers);
     if (!error)

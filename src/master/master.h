@@ -109,6 +109,7 @@ struct generation {
     _Atomic uint32_t *logins; /* of each slot: what the clerks allow the keeper to book; shared */
     int *bell;                /* of each worker, to wake the keeper */
     unsigned keeps;           /* the roles whose children it keeps of the current one, as bits */
+    bool thaws;               /* it has a freezer only for what earlier ones have left */
     uint32_t started;         /* children that were started */
     uint32_t deaths;          /* while coming */
     size_t listeners_before;  /* sockets beyond these were added for it, while coming */

@@ -38,7 +38,7 @@ static uint32_t count_workers(const struct config *config)
 
 static uint32_t count_freezers(const struct config *config)
 {
-    return config->tarpit.freeze == FREEZE_AUTO && config->tarpit.time > 0;
+    return freezer_is_wanted(config);
 }
 
 /* The sockets of this worker's slots, for each address of its configuration. */
@@ -90,7 +90,8 @@ static int run_worker(struct master *m, const struct child *c)
         .own = own,
         .clerks = g->clerks,
         .auth = g->auth,
-        .freezer = count_freezers(g->config) ? m->runtime.handoff[c->index][0] : -1,
+        /* also if it freezes nothing: what an earlier worker has frozen comes back */
+        .freezer = m->runtime.handoff[c->index][0],
         .freezer_shared = &m->runtime.shared->freezer,
         .ledger = m->runtime.ledger,
         .observed = m->runtime.observed,
@@ -112,8 +113,7 @@ static int run_worker(struct master *m, const struct child *c)
         keep[n++] = params.ask[i];
     keep[n++] = params.answer;
     keep[n++] = params.bell;
-    if (params.freezer >= 0)
-        keep[n++] = params.freezer;
+    keep[n++] = params.freezer;
     for (uint32_t i = 0; i < g->clerks; i++)
         keep[n++] = own[i] = generation_own(g, c->index, i)[1];
     if (role_give_up(m, c, keep, n, to_change_root(c)) < 0)

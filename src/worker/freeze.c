@@ -74,7 +74,7 @@ static bool send_batch(struct freezing *f);
 
 bool freeze_may(const struct worker *w, const struct conn *c)
 {
-    return w->freezing && !w->stopping &&
+    return w->freezing && !w->stopping && w->tarpit.rules.freeze != FREEZE_OFF &&
            c->hold_ms > w->tarpit.rules.freeze_after + WORTH_FREEZING_MS;
 }
 

@@ -1,6 +1,7 @@
 """Reloads and frozen holds: the freezer stays unless something that concerns it has changed, its rule is restored if
 somebody has removed it, and no hold is lost at any moment of a reload."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import time
 import pytest
 
 from lib import netns, ports, processes
-from lib.frozen import frozen_in, release, waits_frozen
+from lib.frozen import ask, frozen_in, release, told, waits_frozen
 from lib.mired import CONTROL
 from lib.waiting import PATIENCE, until
 
@@ -84,18 +85,87 @@ def test_another_freezer_takes_over_if_something_that_concerns_it_changes(frozen
         release(m, n, client, 1)
 
 
+def write(mired, text, **changes):
+    for before, after in changes.items():
+        old, new = after
+        assert old in text, before
+        text = text.replace(old, new)
+    mired.file.write_text(text)
+    reload(mired)
+
+
 def test_freezing_ends_and_begins_again_with_the_configuration(frozen, cable):
+    """What is frozen when that ends stays so, is shown and released, and has its rule and a freezer until the last is answered."""
     m = frozen(time=240)
-    one = waits_frozen(m, 1)
-    text = m.file.read_text()
-    m.file.write_text(text.replace("freeze = auto", "freeze = off"))
-    reload(m)
+    clients = [waits_frozen(m, n) for n in range(3)]
+    text, before = m.file.read_text(), m.processes("freezer")
+    off = {"freeze": ("freeze = auto", "freeze = off")}
+    write(m, text, **off)
+    assert processes.wait_gone(before) == []
+    until(lambda: m.processes("freezer") and frozen_in(m) == 3)
+    clients[0].send("NOOP\r\n")
+    release(m, 0, clients[0], 1)
+    ordinary = ask(m.port, 7)
+    until(lambda: json.loads(m.control("--json", "status").stdout)["held"] == 1)
+    assert frozen_in(m) == 2 and "mired" in cable.ruleset()
+    write(m, text)
+    until(lambda: m.processes("freezer") and "mired" in cable.ruleset() and frozen_in(m) == 2)
+    clients[0].close()
+    late = waits_frozen(m, 8)
+    write(m, text, workers=("workers = 2", "workers = 1"), **off)
+    write(m, text, workers=("workers = 2", "workers = 3"), **off)
+    for n, client in ((1, clients[1]), (2, clients[2]), (8, late)):
+        client.send("NOOP\r\n")
+        release(m, n, client, 1)
     until(lambda: not m.processes("freezer") and "mired" not in cable.ruleset())
-    m.file.write_text(text)
-    reload(m)
-    until(lambda: m.processes("freezer") and "mired" in cable.ruleset() and frozen_in(m) == 1)
-    one.send("NOOP\r\n")
-    release(m, 1, one, 1)
+    until(lambda: not (m.folder / "state" / "frozen").exists())
+    release(m, 7, ordinary, 0)
+    write(m, text)
+    until(lambda: m.processes("freezer") and "mired" in cable.ruleset())
+    waits_frozen(m, 9)
+
+
+def test_without_the_tarpit_all_that_is_frozen_is_answered_at_once(frozen, cable):
+    m = frozen(time=240)
+    clients = [waits_frozen(m, n) for n in range(3)]
+    write(m, m.file.read_text(), time=("time = 240s", "time = 0"))
+    for client in clients:
+        assert told(client).seconds < 60
+    until(lambda: not m.processes("freezer") and "mired" not in cable.ruleset())
+
+
+def test_what_is_frozen_is_answered_after_a_start_that_freezes_nothing(frozen, cable):
+    m = frozen(time=20)
+    client = waits_frozen(m, 1)
+    processes.kill_session(m.pid)
+    m.daemon.process.wait()
+    m.file.write_text(m.file.read_text().replace("freeze = auto", "freeze = off"))
+    cable.at_server(m.start)
+    client.send("NOOP\r\n")
+    told(client)
+    assert client.reply().code == 250
+    until(lambda: not m.processes("freezer") and "mired" not in cable.ruleset())
+    assert m.control("reload").returncode == 0
+    assert not m.processes("freezer")
+
+
+def test_what_is_frozen_is_answered_also_if_the_rule_cannot_be_set(frozen, cable):
+    """The table of that name belongs to another process, so the next freezer cannot set its own."""
+    m = frozen(time=12)
+    m.deaths_expected = True
+    client = waits_frozen(m, 1)
+    table = cable.ruleset().split("table inet ")[1].split()[0]
+    other = cable.at_server(lambda: subprocess.Popen(["nft", "-i"], stdin=subprocess.PIPE, text=True))
+    try:
+        other.stdin.write(f"delete table inet {table}\nadd table inet {table} {{ flags owner; }}\n")
+        other.stdin.flush()
+        until(lambda: "flags owner" in cable.ruleset())
+        processes.kill_all(m.processes("freezer"))
+        m.log.wait("not freezing connections, holds keep their sockets: nftables")
+        assert told(client).seconds > 11
+    finally:
+        other.stdin.close()
+        other.wait()
 
 
 @pytest.mark.long

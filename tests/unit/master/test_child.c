@@ -1,10 +1,12 @@
 /* The master's end of a child's channel: src/master/child.c with the rest of the master left out. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -34,7 +36,7 @@ void note_from_child(struct master *of, struct child *c, const struct note *n)
         first_at_other = taken[0];
 }
 
-const struct role role_table[ROLE_COUNT];
+const struct role role_table[ROLE_COUNT] = {[ROLE_FREEZER] = {.name = "freezer"}};
 
 void notes_worker_ended(struct master *of, struct child *c)
 {
@@ -42,6 +44,15 @@ void notes_worker_ended(struct master *of, struct child *c)
 
 void generation_child_gone(struct master *of, struct generation *g)
 {
+}
+
+void generation_child_ready(struct master *of, struct child *c)
+{
+}
+
+uint32_t generation_count(const struct master *of, const struct generation *g, enum role_id role)
+{
+    return 1;
 }
 
 void generation_child_died(struct master *of, struct generation *g)
@@ -202,6 +213,83 @@ static void test_what_dead_workers_had_in_their_spools_counts_no_more(void **sta
     generation.config = NULL;
 }
 
+/* A freezer that waits to be killed. */
+static pid_t frees(struct child *c)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        pause();
+        _exit(1);
+    }
+    assert_true(pid > 0);
+    c->role = ROLE_FREEZER;
+    c->pid = pid;
+    c->state = CHILD_READY;
+    return pid;
+}
+
+/* Until the master has seen its death. */
+static void dies(pid_t pid)
+{
+    siginfo_t info;
+
+    assert_return_code(kill(pid, SIGKILL), 0);
+    assert_return_code(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    child_reap(&m);
+    assert_null(child_by_pid(&m, pid));
+}
+
+/* While one replaces the other, at a reload or an upgrade, both may die. */
+static void test_one_freezers_death_says_nothing_of_the_other(void **state)
+{
+    static struct runtime_shared shared;
+    static struct config config;
+    struct freezer_shared *f = &shared.freezer;
+
+    m.runtime.shared = &shared;
+    generation.config = &config;
+    pid_t works = frees(child(0)), waits = frees(child(1));
+    f->working = (uint32_t)works;
+    dies(waits);
+    assert_int_equal(f->working, works);
+    waits = frees(child(1));
+    f->working = (uint32_t)waits; /* it has taken over, and the earlier one has not ended yet */
+    dies(works);
+    assert_int_equal(f->working, waits);
+    dies(waits);
+    assert_int_equal(f->working, 0);
+    works = frees(child(0));
+    f->working = 1; /* of an earlier program */
+    dies(works);
+    assert_int_equal(f->working, 0);
+    generation.config = NULL;
+}
+
+/* Whatever has happened before: the rule stays if another one goes on, and else it does not. */
+static void test_a_freezer_that_stops_knows_how_many_others_go_on(void **state)
+{
+    static struct runtime_shared shared;
+    struct freezer_shared *f = &shared.freezer;
+
+    m.runtime.shared = &shared;
+    pid_t one = frees(child(0)), two = frees(child(1));
+    f->waiting = UINT32_MAX;
+    child_leave(&m, child(0), NOTE_STOP);
+    assert_int_equal(f->waiting, 1);
+    child_leave(&m, child(1), NOTE_STOP);
+    assert_int_equal(f->waiting, 0);
+    child(0)->state = child(1)->state = CHILD_READY;
+    m.stopping = true;
+    child_leave(&m, child(0), NOTE_STOP);
+    assert_int_equal(f->waiting, 0);
+    m.stopping = false;
+    for (int i = 0; i < 2; i++) {
+        assert_return_code(kill(i ? two : one, SIGKILL), 0);
+        assert_return_code(waitpid(i ? two : one, NULL, 0), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +299,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_dead_workers_had_in_their_spools_counts_no_more,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_closed_channel_is_forgotten_and_the_child_is_not,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_one_freezers_death_says_nothing_of_the_other, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_a_freezer_that_stops_knows_how_many_others_go_on,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_packets_that_are_no_notes_change_nothing, set_up,
                                         tear_down),
