@@ -29,7 +29,7 @@ enum sandbox_calls {
      * that sandbox_load_modules() has not loaded are refused, without an end of the process */
     SANDBOX_MODULES = 128,
     SANDBOX_UNIX = 256, /* new unix sockets, and connect() */
-    /* set any option of a socket, end both its directions, and make a descriptor blocking. Sockets
+    /* set most options of a socket (the firewall: all), end both its directions, and make a descriptor blocking. Sockets
      * that processes share have these in common, so a role that can do without does. */
     SANDBOX_OPTIONS = 512,
     SANDBOX_UDP = 1024,      /* new sockets of UDP, and connect(): to any host and port */

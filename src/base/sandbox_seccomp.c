@@ -140,7 +140,6 @@ static const struct {
     {SANDBOX_FOLDERS, "renameat2"},
     {SANDBOX_FOLDERS, "fchmod"},
     {SANDBOX_FOLDERS, "utimensat"},
-    {SANDBOX_OPTIONS, "setsockopt"},
     {SANDBOX_OPTIONS, "shutdown"},
     {SANDBOX_BIND, "bind"},
     {SANDBOX_BIND, "listen"},
@@ -311,7 +310,7 @@ static int allow_threads(scmp_filter_ctx filter, unsigned groups)
 }
 
 /* Allows fcntl(2), but not what sends signals to other processes (F_SETOWN, F_SETSIG, O_ASYNC), nor
- * what changes files and pipes for others. A flag like O_NONBLOCK belongs to all processes that share
+ * what changes files and pipes for others (with O_DIRECT writes to the log would fail). A flag like O_NONBLOCK belongs to all processes that share
  * the descriptor: a process that cannot clear it cannot make another one wait. */
 static int allow_fcntl(scmp_filter_ctx filter, unsigned groups)
 {
@@ -320,12 +319,54 @@ static int allow_fcntl(scmp_filter_ctx filter, unsigned groups)
     uint64_t own = groups & SANDBOX_OPTIONS ? 0 : O_NONBLOCK;
     int error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 2,
                                  SCMP_A1_64(SCMP_CMP_MASKED_EQ, UINT32_MAX, F_SETFL),
-                                 SCMP_A2_64(SCMP_CMP_MASKED_EQ, O_ASYNC | own, own));
+                                 SCMP_A2_64(SCMP_CMP_MASKED_EQ, O_ASYNC | O_DIRECT | own, own));
 
     for (size_t i = 0; !error && i < sizeof commands / sizeof *commands; i++)
         error = allow_if(filter, SCMP_SYS(fcntl), 1, UINT32_MAX, (uint64_t)commands[i]);
     for (size_t i = 0; !error && groups & SANDBOX_MODULES && i < sizeof locks / sizeof *locks; i++)
         error = allow_if(filter, SCMP_SYS(fcntl), 1, UINT32_MAX, (uint64_t)locks[i]);
+    return error;
+}
+
+static int allow_option(scmp_filter_ctx filter, uint32_t action, int level, int name)
+{
+    return seccomp_rule_add(filter, action, SCMP_SYS(setsockopt), 2,
+                            SCMP_A1_64(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)level),
+                            SCMP_A2_64(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)name));
+}
+
+/* Allows what libraries do to sockets of their own. The queues between processes are sockets, too, and
+ * outlive a process: it must not leave a filter, a buffer without room, or credentials with each
+ * packet on them, so these options fail. */
+static int allow_many_options(scmp_filter_ctx filter)
+{
+    static const int levels[] = {IPPROTO_IP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_IPV6, SOL_TLS};
+    static const int lasting[] = {SO_ATTACH_FILTER,
+                                  SO_DETACH_FILTER,
+                                  SO_LOCK_FILTER,
+                                  SO_ATTACH_BPF,
+                                  SO_PASSCRED,
+                                  SO_PASSSEC,
+                                  SO_SNDBUF,
+                                  SO_RCVBUF,
+                                  SO_SNDBUFFORCE,
+                                  SO_RCVBUFFORCE,
+                                  SO_RCVLOWAT,
+                                  SO_PEEK_OFF,
+                                  SO_ATTACH_REUSEPORT_CBPF,
+                                  SO_ATTACH_REUSEPORT_EBPF};
+    enum { NAMES = 80 }; /* more than Linux 6.12 has */
+    int error = 0;
+
+    for (size_t i = 0; !error && i < sizeof levels / sizeof *levels; i++)
+        error = allow_if(filter, SCMP_SYS(setsockopt), 1, UINT32_MAX, (uint64_t)levels[i]);
+    for (int name = 1; !error && name < NAMES; name++) {
+        bool lasts = false;
+        for (size_t i = 0; i < sizeof lasting / sizeof *lasting; i++)
+            lasts = lasts || name == lasting[i];
+        error =
+            allow_option(filter, lasts ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_ALLOW, SOL_SOCKET, name);
+    }
     return error;
 }
 
@@ -342,13 +383,15 @@ static int allow_options(scmp_filter_ctx filter, unsigned groups)
                    {IPPROTO_TCP, TCP_FASTOPEN_CONNECT}};
     int error = 0;
 
-    if (groups & SANDBOX_OPTIONS)
-        return allow_if(filter, SCMP_SYS(ioctl), 1, UINT32_MAX, FIONBIO);
+    if (groups & SANDBOX_OPTIONS) {
+        /* the freezer restores the buffers of connections, and netlink needs large ones */
+        error = groups & SANDBOX_NETFILTER
+                    ? seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 0)
+                    : allow_many_options(filter);
+        return error ? error : allow_if(filter, SCMP_SYS(ioctl), 1, UINT32_MAX, FIONBIO);
+    }
     for (size_t i = 0; !error && i < sizeof options / sizeof *options; i++)
-        error = seccomp_rule_add(
-            filter, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 2,
-            SCMP_A1_64(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)options[i].level),
-            SCMP_A2_64(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)options[i].name));
+        error = allow_option(filter, SCMP_ACT_ALLOW, options[i].level, options[i].name);
     if (!error)
         error = allow_if(filter, SCMP_SYS(shutdown), 1, UINT32_MAX, SHUT_WR);
     return error;

@@ -19,7 +19,7 @@ static int send_parts(int fd, struct iovec *part, int parts)
 {
     struct msghdr msg = {.msg_iov = part, .msg_iovlen = (size_t)parts};
 
-    if (sendmsg(fd, &msg, MSG_NOSIGNAL) >= 0)
+    if (sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
         return 0;
     return errno == ENOBUFS ? -EAGAIN : -errno;
 }
@@ -39,7 +39,7 @@ int query_send(int fd, const struct query_head *head, struct span first, struct 
 
 int query_read(int fd, struct query_packet *a)
 {
-    ssize_t n = recv(fd, a, sizeof *a, 0);
+    ssize_t n = recv(fd, a, sizeof *a, MSG_DONTWAIT);
 
     if (n <= 0)
         return n == 0 ? 0 : -errno;

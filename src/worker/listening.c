@@ -46,6 +46,9 @@ static bool accept_one(struct worker *w, int listener, struct accepted *out, boo
         socklen_t len = sizeof sa;
         out->fd = accept4(listener, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (out->fd >= 0) {
+            int one =
+                1; /* what a worker that was taken over has set on the listener is inherited */
+            setsockopt(out->fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof one);
             out->peer = addr_from_sockaddr((struct sockaddr *)&sa, len);
             out->peer = addr_of_peer(&out->peer);
             loop_moved(&w->loop);
@@ -143,8 +146,6 @@ static void take(struct listening *l, int fd)
     /* A filter of one socket says which worker gets each connection. One that was taken over must
      * not give itself those of all others. */
     setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof on);
-    /* Inherited on accept, too. A worker that was taken over can have set it. */
-    setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &on, sizeof on);
 }
 
 bool listening_open(struct worker *w)

@@ -11,7 +11,8 @@
  *   - queries directories as often as it can, in the best rank (SIGRTMIN + 6)
  *   - asks for passwords as often as it can (SIGRTMIN + 7)
  *   - sends connections for the store without end (SIGRTMIN + 8)
- *   - sends notes with descriptors (SIGRTMIN + 9).
+ *   - sends notes with descriptors (SIGRTMIN + 9)
+ *   - lets its listeners wait for many octets (SIGRTMIN + 10).
  * What the sandbox itself forbids is in tests/unit/master/test_sandbox.c. */
 #include <errno.h>
 #include <fcntl.h>
@@ -295,6 +296,16 @@ static void send_connections(int signal_number)
     connects = true;
 }
 
+/* Accepted sockets inherit it: nothing is read before so many octets have come. */
+static void slow_listeners(int signal_number)
+{
+    int octets = 1 << 20;
+
+    for (uint32_t i = 0; i < params->listeners; i++)
+        setsockopt(params->listener[i].fd, SOL_SOCKET, SO_RCVLOWAT, &octets, sizeof octets);
+    log_info("door: the listeners wait for %d octets", octets);
+}
+
 /* Each note that web gets from a worker, with descriptors that nobody asked for. */
 static void send_descriptors(int signal_number)
 {
@@ -314,8 +325,8 @@ static void send_descriptors(int signal_number)
 static void wait_for_signals(void)
 {
     static void (*const deeds[])(int signal_number) = {
-        shut_sockets,      end_listening,   take_connections, close_channel,   send_notes,
-        flood_directories, flood_verifiers, send_connections, send_descriptors};
+        shut_sockets,      end_listening,   take_connections, close_channel,    send_notes,
+        flood_directories, flood_verifiers, send_connections, send_descriptors, slow_listeners};
 
     for (size_t i = 0; i < sizeof deeds / sizeof *deeds; i++)
         sigaction(SIGRTMIN + 1 + (int)i,

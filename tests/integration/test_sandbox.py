@@ -483,6 +483,18 @@ def test_a_worker_that_sends_notes_without_end_stops_neither_the_master_nor_the_
     assert mired.log.text.count("unexpected from this process") <= 32
 
 
+def test_what_a_worker_sets_on_its_listeners_hurts_no_client(taken_over):
+    """Its listeners are those of its successor, and a client says less than it set."""
+    mired = taken_over
+    bad, good = mired.processes("worker")
+    os.kill(bad, signal.SIGRTMIN + 10)
+    mired.log.wait("door: the listeners wait for")
+    assert deliver_by(mired, bad).code == 250
+    assert mired.control("reload", timeout=60).returncode == 0
+    for worker in mired.processes("worker"):
+        assert deliver_by(mired, worker).code == 250
+
+
 def test_descriptors_that_a_worker_sends_with_its_notes_stay_nowhere(taken_over):
     mired = taken_over
     bad, good = mired.processes("worker")

@@ -12,6 +12,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/netlink.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -614,6 +615,26 @@ static int listener_that_is_slow(void)
     uint32_t octets = 1;
     return result(setsockopt(listener, SOL_SOCKET, SO_MAX_PACING_RATE, &octets, sizeof octets));
 }
+static int filter_on_a_queue(void)
+{
+    struct sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
+    struct sock_fprog filter = {1, &none};
+    return result(setsockopt(shared[0], SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter));
+}
+static int queue_with_credentials(void)
+{
+    int on = 1;
+    return result(setsockopt(shared[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on));
+}
+static int queue_without_room(void)
+{
+    int none = 0;
+    return result(setsockopt(shared[0], SOL_SOCKET, SO_SNDBUF, &none, sizeof none));
+}
+static int log_past_the_cache(void)
+{
+    return result(fcntl(shared[0], F_SETFL, O_NONBLOCK | O_DIRECT));
+}
 static int end_of_listening(void)
 {
     return result(shutdown(listener, SHUT_RD));
@@ -725,6 +746,10 @@ static const struct {
     {"make a descriptor not wait", "AAAAAAA", descriptor_that_does_not_wait},
     {"let a listener wait for octets", "KAAAAAK", listener_for_later},
     {"slow a listener's connections down", "KAAAAAK", listener_that_is_slow},
+    {"filter what comes in on a queue", "KDDADDK", filter_on_a_queue},
+    {"have credentials with each packet of a queue", "KDDADDK", queue_with_credentials},
+    {"leave a queue without room", "KDDADDK", queue_without_room},
+    {"write the log past the cache", "KKKKKKK", log_past_the_cache},
     {"shut down a listener", "KAAAAAK", end_of_listening},
     {"end its side of a connection", "AAAAAAA", end_of_sending},
 };
