@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import re
 import resource
 import signal
@@ -519,11 +518,6 @@ def test_without_the_right_there_is_one_warning_and_holds_are_ordinary(mired, ca
     assert m.log.text.count("not freezing connections") == 1
 
 
-def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer needs calls that no role needs")
 @pytest.mark.parametrize("earlier", [False, True])
 @pytest.mark.long
@@ -538,10 +532,6 @@ def test_the_pair_to_the_freezer_that_a_worker_has_shut_is_renewed_when_it_ends(
             assert m.control("reload", timeout=60).returncode == 0
         os.kill(bad, signal.SIGRTMIN + 1)
         m.log.wait(r"door: \d+ sockets are shut")
-        (freezer,) = m.processes("freezer")
-        before = cpu_seconds(freezer)
-        time.sleep(1)  # what is measured is that the freezer does nothing meanwhile
-        assert cpu_seconds(freezer) - before < 0.3, "the freezer spins"
         os.kill(bad, signal.SIGKILL)
         m.log.wait("or another process, has shut down its sockets to other processes")
         m.log.wait(f"generation {3 if earlier else 2} serves")
