@@ -145,8 +145,11 @@ bool addresses_find(const struct addresses *p, const struct config_backend *back
     const struct place *place = &p->place[index];
     uint32_t writes = atomic_load(&place->writes);
     const struct address_set *known = &place->version[writes % 2];
-    if (!writes || !known->count)
+    /* Clerks write it, and one that was taken over may do so at any time: it is read once. */
+    uint32_t count = *(const volatile uint32_t *)&known->count;
+    if (!writes || count == 0 || count > ADDRESSES_EACH)
         return false;
-    *addr = known->at[turn % known->count];
-    return true;
+    *addr = known->at[turn % count];
+    addr->port = backend->addr.port;
+    return addr->family == ADDR_IP4 || addr->family == ADDR_IP6;
 }

@@ -25,8 +25,8 @@ enum { CONTROL_LINE_MAX = 256 * 1024 };
 #define COMMANDS(C)                                                                                \
     C(STATUS, "status", "", "what mired is doing, and how long attackers have waited so far",      \
       "mirectl status")                                                                            \
-    C(RELOAD, "reload", "[--accept-shorter]", "read the configuration again; a broken one changes nothing",          \
-      "mirectl reload")                                                                            \
+    C(RELOAD, "reload", "[--accept-shorter]",                                                      \
+      "read the configuration again; a broken one changes nothing", "mirectl reload")              \
     C(UPGRADE, "upgrade", "",                                                                      \
       "switch to the installed version; no connection is refused or dropped", "mirectl upgrade")   \
     C(STOP, "stop", "[--drain]", "stop mired; with --drain, once connected clients have finished", \

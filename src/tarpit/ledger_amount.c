@@ -48,7 +48,8 @@ uint64_t ledger_amount_with(uint64_t word, double value)
 }
 
 /* Half-lives from the word's stamp to now; 0 if the stamp is in the future (the clock went back a
- * little). */
+ * little). A stamp far ahead is of a clock that was wrong, and counts as if it were as far back:
+ * otherwise an amount would not fade until then. */
 static double halvings(uint64_t word, uint64_t half_life, uint64_t now)
 {
     if (half_life == 0)
@@ -56,8 +57,10 @@ static double halvings(uint64_t word, uint64_t half_life, uint64_t now)
     if (half_life < HALF_LIFE_LEAST_MS)
         half_life = HALF_LIFE_LEAST_MS;
     uint64_t steps = (now / STAMP_MS - (word >> VALUE_BITS)) & STAMP_MASK;
-    if (steps > STAMP_MASK / 2)
-        return 0;
+    if (steps > STAMP_MASK / 2) {
+        uint64_t ahead = (STAMP_MASK + 1 - steps) * STAMP_MS;
+        return ahead > LEDGER_HORIZON_MS ? (double)ahead / (double)half_life : 0;
+    }
     return (double)(steps * STAMP_MS + now % STAMP_MS) / (double)half_life;
 }
 
