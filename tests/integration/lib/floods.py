@@ -1,15 +1,18 @@
 """Floods: many connections of one kind from a process of their own, as other machines would send them.
 
-Each kind is a function that yields what one connection sends, piece by piece: octets, or a number of octets that it
-waits for. Run as a program: floods.py KIND CONNECTIONS PORT [SECONDS]; it opens the connections, prints "open" when all
+Each kind is a function that yields what one connection does, piece by piece: octets to send, a number of replies to wait
+for (of all that came so far), or SPENT, when it costs the server what it is meant to. Run as a program: floods.py KIND
+CONNECTIONS PORTS [SECONDS]; it opens the connections, at several ports (1,2) in turn, prints "open" when all are SPENT, or
 have sent their first pieces, goes on until its time is up or it is ended, and prints what happened as JSON."""
 
+import functools
 import itertools
 import json
 import pathlib
 import random
 import selectors
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -21,6 +24,9 @@ GOOD = b"RCPT TO:<alice@example.test>\r\n"
 BALANCER = "127.66.9.1"
 SLOW = 2  # seconds between two octets
 PACE = 0.2  # and between two larger pieces: it is not the line that is tried
+STORM = 1000  # connections of each member of a storm
+SPENT = "spent"
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what is closed is reset
 
 
 def commands(n):
@@ -35,11 +41,40 @@ def data(n):
         yield bytes([octet])
 
 
+def before_handshake(n):
+    """Every second connection is at the port of STARTTLS, and a handshake begins there behind the reply."""
+    if n % 2:
+        yield 1
+        yield EHLO
+        yield 2
+        yield b"STARTTLS\r\n"
+        yield 3
+
+
+@functools.cache
+def client_hello():
+    out = ssl.MemoryBIO()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_bio(ssl.MemoryBIO(), out, server_hostname="mx.example.test")
+    try:
+        tls.do_handshake()
+    except ssl.SSLWantReadError:
+        return out.read()
+
+
 def handshake(n):
-    """A ClientHello that never ends; half of them behind STARTTLS."""
-    yield EHLO + b"STARTTLS\r\n" if n % 2 else b""
-    for octet in b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 1000:
+    """A ClientHello that never ends."""
+    yield from before_handshake(n)
+    yield b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+    yield SPENT
+    for octet in b"\0" * 1000:
         yield bytes([octet])
+
+
+def hello(n):
+    """A whole ClientHello, and no answer to what the server says then."""
+    yield from before_handshake(n)
+    yield client_hello()
+    yield SPENT
 
 
 def proxy(n):
@@ -80,12 +115,21 @@ def transactions(n):
     yield EHLO + (MAIL + GOOD + b"RSET\r\n") * 2000
 
 
+def storm(n):
+    """Nothing: Fickle goes at once."""
+    yield b""
+
+
 KINDS = {
-    f.__name__: f for f in (commands, data, handshake, proxy, recipients, giant, headers, window, junk, transactions)
+    f.__name__: f
+    for f in (commands, data, handshake, hello, proxy, recipients, giant, headers, window, junk, transactions, storm)
 }
+HALF_OPEN = ("handshake", "hello")
 
 
 class One:
+    REST = 0.02  # seconds between two turns
+
     def __init__(self, kind, n, port):
         self.pieces, self.out, self.socket = KINDS[kind](n), b"", socket.socket()
         self.reads = kind != "window"
@@ -94,30 +138,43 @@ class One:
         self.socket.bind((BALANCER if kind == "proxy" else f"127.67.{n % 40}.1", 0))
         self.socket.setblocking(False)
         self.socket.connect_ex(("127.0.0.1", port))
-        self.sent, self.due = 0, 0
+        self.due, self.spent = 0, False
+        self.marks = kind in HALF_OPEN
+        self.line, self.replies, self.awaited = b"", 0, 0
+
+    def hear(self, got):
+        """Counts replies: their last lines have a space behind the code."""
+        lines = (self.line + got).split(b"\n")
+        self.line = lines.pop()[:4]
+        self.replies += sum(line[3:4] == b" " for line in lines)
 
     def turn(self, now):
         """Sends what it may; False when the connection has ended, or has nothing more to do."""
         try:
             if self.reads:
                 while got := self.socket.recv(65536):
-                    pass
+                    if self.awaited is not None:
+                        self.hear(got)
                 if got == b"":
                     return False
         except BlockingIOError:
             pass
         except OSError:
             return False
-        if not self.out and now >= self.due:
+        if not self.out and now >= self.due and self.replies >= (self.awaited or 0):
             self.out = next(self.pieces, None)
             if self.out is None:
                 self.out, self.due = b"", now + 3600
+            elif self.out is SPENT:
+                self.out, self.spent, self.awaited = b"", True, None
+            elif isinstance(self.out, int):
+                self.out, self.awaited = b"", self.out
             else:
                 self.due = now + (SLOW if len(self.out) == 1 else PACE)
         try:
             if self.out:
                 self.out = self.out[self.socket.send(self.out) :]
-                self.sent += 1
+                self.spent |= not self.marks
         except BlockingIOError:
             pass
         except OSError:
@@ -125,8 +182,42 @@ class One:
         return True
 
 
-def main(kind, count, port, seconds=60):
-    flood = [One(kind, n, int(port)) for n in range(int(count))]
+class Fickle:
+    """A member of a storm: it connects and leaves, again and again: at once, at once with a reset, when there is a greeting
+    that it does not read, or behind commands whose replies it does not read."""
+
+    REST = 0
+
+    def __init__(self, kind, n, port):
+        self.n, self.port, self.made, self.spent, self.leaves, self.socket = n, port, 0, False, 0, socket.socket()
+
+    def turn(self, now):
+        if now < self.leaves:
+            return True
+        self.socket.close()
+        self.spent |= self.made > 0
+        if self.made == STORM:
+            return False
+        self.socket = socket.socket()
+        way = (self.n // 40 + self.made) % 4
+        if way == 1:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.socket.bind((f"127.67.{self.n % 40}.1", 0))
+        self.socket.setblocking(False)
+        self.socket.connect_ex(("127.0.0.1", self.port))
+        try:
+            if way == 3:
+                self.socket.send(EHLO + MAIL)
+        except OSError:
+            pass
+        self.leaves = now + (PACE if way == 2 else 0)
+        self.made += 1
+        return True
+
+
+def main(kind, count, targets, seconds=60):
+    member, at = Fickle if kind == "storm" else One, [int(port) for port in targets.split(",")]
+    flood = [member(kind, n, at[n % len(at)]) for n in range(int(count))]
     begun, said, ended = time.monotonic(), False, 0
     try:
         while flood and time.monotonic() < begun + float(seconds):
@@ -136,10 +227,10 @@ def main(kind, count, port, seconds=60):
                 one.socket.close()
             ended += len(flood) - len(left)
             flood = left
-            if not said and all(one.sent for one in flood):
+            if not said and all(one.spent for one in flood):
                 said = True
                 print("open", flush=True)
-            time.sleep(0.02)
+            time.sleep(member.REST)
     except KeyboardInterrupt:
         pass
     if not said:
@@ -161,7 +252,7 @@ def strangers(first, end, port):
         sockets = []
         for n in range(some, min(some + 50, int(end))):
             s = socket.socket()
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # no port stays behind
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)  # no port stays behind
             s.bind((BALANCER, 0))
             s.connect(("127.0.0.1", int(port)))
             s.sendall(stranger(n, lot) + EHLO + MAIL + b"RCPT TO:<nobody@example.test>\r\n")
