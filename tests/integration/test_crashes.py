@@ -21,6 +21,13 @@ pytestmark = [
 ]
 USERS = ("alice@example.test", "bob@example.test")
 ROLES = ("worker", "clerk", "store")
+# How many stops there are at least: about half of those that docs/assurance.md has, because their number depends on the
+# load and on the mail that comes meanwhile. With fewer the killing itself is broken.
+LEAST = {
+    "delivery": {"worker": 37, "clerk": 8, "store": 21},
+    "reload": {"master": 18, "worker": 10, "clerk": 8, "store": 13, "web": 29},
+    "upgrade": {"master": 2, "worker": 35, "clerk": 2, "store": 25, "web": 27},
+}
 KILLS = 4  # of one mired; beyond that the master waits longer than a test should before it starts a process again
 
 
@@ -108,7 +115,7 @@ def test_a_process_killed_at_a_call_of_a_delivery_costs_no_message(matrix, role)
 @pytest.mark.soak
 @pytest.mark.parametrize("role", ROLES)
 def test_a_process_killed_at_each_call_of_a_delivery_costs_no_message(matrix, role):
-    assert deliveries(matrix(), role, itertools.count(1)) >= 8
+    assert deliveries(matrix(), role, itertools.count(1)) >= LEAST["delivery"][role]
 
 
 # ---- reload and upgrade ----
@@ -170,4 +177,4 @@ def test_a_process_killed_at_a_call_of_a_change_costs_no_message(matrix, command
 @pytest.mark.parametrize("command", ["reload", "upgrade"])
 @pytest.mark.parametrize("role, step", [("master", 7), ("worker", 1), ("clerk", 1), ("store", 1), ("web", 1)])
 def test_a_process_killed_at_each_call_of_a_change_costs_no_message(matrix, command, role, step):
-    changes(matrix(), role, command, itertools.count(1, step))
+    assert changes(matrix(), role, command, itertools.count(1, step)) >= LEAST[command][role]
