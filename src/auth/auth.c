@@ -128,6 +128,15 @@ uint32_t auth_offers(struct auth *a)
     return any & (all | SMTP_AUTH_PLAIN | SMTP_AUTH_LOGIN);
 }
 
+bool auth_skips_file(const struct auth *a, const struct route *route, const struct file_auth *f)
+{
+    bool decide = false;
+
+    for (size_t i = 0; i < route->count; i++)
+        decide = decide || a->verifier[route->section[i]].kind != AUTH_FILE;
+    return decide && file_auth_is_empty(f);
+}
+
 static enum answer_result check_file(struct file_auth *f, struct span user, struct span password,
                                      struct answer *answer)
 {
@@ -301,6 +310,8 @@ static bool check_from(struct auth *a, struct auth_query *q, struct answer *answ
                 return false;
             break;
         }
+        if (v->kind == AUTH_FILE && r == ANSWER_LATER && auth_skips_file(a, &route, v->at.file))
+            r = ANSWER_NO;
         if (r != ANSWER_NO)
             answer->result = (uint16_t)r;
     }

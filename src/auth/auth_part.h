@@ -38,4 +38,8 @@ struct auth {
 /* Gives an answer that comes later. */
 void auth_answer(struct auth *a, const struct auth_asker *asker, const struct answer *answer);
 
+/* Whether the other verifiers of the route decide alone: the file has never had a login, which is no
+ * reason to answer later what Dovecot or a backend knows. Ask after a call that looked at the file. */
+bool auth_skips_file(const struct auth *a, const struct route *route, const struct file_auth *f);
+
 #endif

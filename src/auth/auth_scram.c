@@ -122,7 +122,11 @@ static bool begin_from(struct opening *o, enum answer_result *r)
     for (; o->at < o->route.count && *r == ANSWER_NO; o->at++) {
         struct verifier *v = &o->auth->verifier[o->route.section[o->at]];
         switch (v->kind) {
-        case AUTH_FILE: *r = begin_file(o, v->at.file); break;
+        case AUTH_FILE:
+            *r = begin_file(o, v->at.file);
+            if (*r == ANSWER_LATER && auth_skips_file(o->auth, &o->route, v->at.file))
+                *r = ANSWER_NO;
+            break;
         case AUTH_DOVECOT:
             if (begin_dovecot(o, v->at.dovecot))
                 return false;

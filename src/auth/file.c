@@ -31,6 +31,7 @@ struct file_auth {
     uint32_t logins;            /* lines, whatever their hashes are */
     _Atomic uint32_t *accepted; /* see file_auth_open() */
     bool loaded;
+    bool empty;     /* it can be read, and has never had a login */
     bool settling;  /* a newer version is settling, and may have more names */
     bool all_scram; /* and there is one */
 };
@@ -344,6 +345,7 @@ static void reread(struct file_auth *f)
 
     if (r == -EAGAIN)
         return;
+    f->empty = !wrong && lines == 0 && logins_before(f) == 0;
     if (!wrong && (wrong = lost(logins_before(f), lines)))
         number = 0;
     if (wrong) {
@@ -440,6 +442,11 @@ static bool is_there(struct file_auth *f, uint64_t now_ms)
         reread(f);
     f->settling = look == LINES_SETTLING && now_ms < f->mark.changed_ms + PENDING_MS;
     return f->loaded;
+}
+
+bool file_auth_is_empty(const struct file_auth *f)
+{
+    return f->empty;
 }
 
 enum answer_result file_auth_check(struct file_auth *f, struct span user, struct span password,

@@ -44,6 +44,9 @@ unsigned file_auth_check_lines(struct span text, const char *path, struct buf *s
 enum answer_result file_auth_check(struct file_auth *f, struct span user, struct span password,
                                    uint64_t now_ms, struct span *name);
 
+/* Whether the file, at the last of the other calls here, could be read and has never had a login. */
+bool file_auth_is_empty(const struct file_auth *f);
+
 /* Whether SCRAM can be offered: every line has a {SCRAM-SHA-256} hash. (Clients choose the
  * strongest mechanism on offer, and a user with another hash would hear that the password is
  * wrong.) */

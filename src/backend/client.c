@@ -303,12 +303,15 @@ static bool speaks_unasked(const struct backend_client *t)
     return t->left.len > 0 || (t->ssl && SSL_pending(t->ssl) > 0) || poll(&p, 1, 0) != 0;
 }
 
+void backend_client_look(struct backend_client *t)
+{
+    if (t->fd >= 0 && ((t->clear && !is_plain(t)) || speaks_unasked(t)))
+        backend_client_close(t);
+}
+
 int backend_client_ready(struct backend_client *t)
 {
-    if (t->fd >= 0 && t->clear && !is_plain(t))
-        backend_client_close(t); /* TLS is to be tried again */
-    if (t->fd >= 0 && speaks_unasked(t))
-        backend_client_close(t);
+    backend_client_look(t);
     if (t->fd >= 0)
         return 0;
     t->clear = is_plain(t);

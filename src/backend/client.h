@@ -50,6 +50,10 @@ void backend_client_init(struct backend_client *t, const struct config *config, 
  * this machine, it requires TLS, so that an attacker on the path cannot strip it. */
 void backend_client_is_secret(struct backend_client *t);
 
+/* Ends a session that is of no use any more: the backend has ended it, or has said more than it was
+ * asked for, or TLS is to be tried again. backend_client_ready() does so, too. */
+void backend_client_look(struct backend_client *t);
+
 /* Ends the session, if there is one; the next backend_client_ready() begins another. */
 void backend_client_close(struct backend_client *t);
 

@@ -111,6 +111,8 @@ static int read_packet(int fd, struct note *n, union rights *rights, int broken)
     do
         got = recvmsg(fd, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     while (got < 0 && errno == EINTR);
+    if (got < 0 && (errno == ENOMEM || errno == ENOBUFS))
+        return -EAGAIN; /* the note is still there, and so is the other end */
     if (got < 0)
         return errno == ECONNRESET ? 0 : -errno;
 

@@ -42,8 +42,9 @@ int channel_send(int fd, const struct note *n);
 int channel_tell(int fd, uint32_t kind, int32_t arg, uint64_t tag, const char *text);
 
 /* 1: a note was read (text is NUL-terminated, received descriptors are the caller's); 0: the other
- * end is gone; -EAGAIN: nothing there; -EBADMSG: a packet that is no note, or whose descriptors
- * found no room here, is dropped, and the next one can be read; other -errno: broken. */
+ * end is gone; -EAGAIN: nothing there, or no memory for it now; -EBADMSG: a packet that is no note,
+ * or whose descriptors found no room here, is dropped, and the next one can be read; other -errno:
+ * broken. */
 int channel_read(int fd, struct note *n);
 
 /* The same for a process to which nobody has to send descriptors: those that come with a note, sent

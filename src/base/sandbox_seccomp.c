@@ -340,7 +340,8 @@ static int allow_option(scmp_filter_ctx filter, uint32_t action, int level, int 
  * packet on them, so these options fail. */
 static int allow_many_options(scmp_filter_ctx filter)
 {
-    static const int levels[] = {IPPROTO_IP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_IPV6, SOL_TLS};
+    static const int levels[] = {IPPROTO_IP,   IPPROTO_TCP, IPPROTO_UDP,
+                                 IPPROTO_IPV6, SOL_TLS,     SOL_NETLINK};
     static const int lasting[] = {SO_ATTACH_FILTER,
                                   SO_DETACH_FILTER,
                                   SO_LOCK_FILTER,

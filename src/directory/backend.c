@@ -235,6 +235,7 @@ static enum answer_result ask_one(struct backend_directory *b, size_t i, struct 
                         .out = out};
 
     for (int tries = 0; tries < 2 && a.result == ANSWER_SILENCE && !a.fresh; tries++) {
+        backend_client_look(a.backend);
         a.fresh = a.backend->fd < 0;
         if (a.fresh)
             *c = (struct conversation){.begun_ms = clock_mono_ms()};

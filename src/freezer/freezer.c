@@ -10,6 +10,7 @@
  * the freezer dies at any point, at most its current batch is lost. A batch shares its entries into
  * the kernel (calls.h). */
 #include <errno.h>
+#include <poll.h>
 #include <fcntl.h>
 #include <nss.h>
 #include <stdio.h>
@@ -137,12 +138,23 @@ static bool has_given_all(const struct freezer *f)
     return true;
 }
 
+/* Whether workers have sent what this process has not read. */
+static bool has_coming(const struct freezer *f)
+{
+    for (uint32_t i = 0; i < f->params->slots; i++) {
+        struct pollfd p = {.fd = f->params->slot[i], .events = POLLIN | POLLRDHUP};
+        if (poll(&p, 1, 0) > 0 && p.revents == POLLIN)
+            return true;
+    }
+    return false;
+}
+
 /* Ends when nothing is left to thaw. The rule goes, too: nobody needs it any more. */
 static void end_if_done(struct freezer *f)
 {
     if (!only_thaws(f) || table_count(f->table) || releases_under_way(&f->releases))
         return;
-    if (!has_given_all(f)) { /* a worker is overloaded */
+    if (!has_given_all(f) || has_coming(f)) { /* a worker is overloaded, or was not heard yet */
         loop_alarm(&f->loop, &f->due, f->loop.now + GIVEN_MS);
         return;
     }
@@ -413,7 +425,8 @@ static void begin(struct loop *loop, struct alarm *a)
     if (r == -ENOSPC && !f->table) {
         freezer_say_full(f);
         loop_alarm(loop, a, loop->now + ROOM_MS);
-        loop->stop = has_room_for_file(f);
+        if (has_room_for_file(f))
+            loop->stop = true;
     } else if (r < 0 && !f->table) {
         leave_to_next(f, r);
     } else if (r < 0) {

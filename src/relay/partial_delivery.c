@@ -189,7 +189,9 @@ void partial_carry_out(struct partial_delivery *s, const struct partial_change *
 
     if (is_reserved(s, what->key) || what->value == PARTIAL_GONE)
         return;
-    bool put = until > now && !(must_be_early && late(ring));
+    bool put = until > now;
+    if (put && must_be_early && late(ring))
+        return; /* a record of an earlier try stays */
     if (put)
         partial_put(s, what->key, what->value, until, what->flags & PARTIAL_WHAT, now);
     if (!put || (must_be_early && late(ring)))

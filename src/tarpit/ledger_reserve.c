@@ -267,8 +267,12 @@ enum reserve_place ledger_reserve_look(const struct ledger *l, const struct ledg
             greatest = p.maker[i];
         }
     }
+    /* One with little good mail takes a strong one's place only of a worker that has all of them: an
+     * old client (maker 0 is of before this was counted) does not make room for each new one. */
+    bool is_strong = mine != NULL && !has_little(mine);
+    bool has_all = greatest != 0 && most == LEDGER_KEPT;
     if (greatest != maker)
-        *from = weakest(&p, greatest, false, UINT64_MAX, now);
+        *from = weakest(&p, greatest, !is_strong && !has_all, UINT64_MAX, now);
     else if (mine != NULL)
         *from = weakest(&p, maker, true, ledger_kept_strength(mine, now), now);
     return *from ? RESERVE_TAKES : RESERVE_NOWHERE;

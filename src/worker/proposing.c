@@ -15,7 +15,7 @@
 #include "worker/worker.h"
 #include "worker/worker_part.h"
 
-enum { WAIT_MS = 100, NO_WAIT_MS = 1000, WITHDRAWALS_MAX = 1 << 16 };
+enum { WAIT_MS = 100, SHORT_WAIT_MS = 2, NO_WAIT_MS = 1000, WITHDRAWALS_MAX = 1 << 16 };
 
 /* Withdrawals that found no place in the ring. They wait here, because a record that stays would lose
  * the next message with the same octets. */
@@ -80,19 +80,18 @@ static bool may_believe(void *arg, uint64_t key)
 }
 
 /* A mixed answer is rare, and its sender may come back at once, to another worker. So this waits
- * until the keeper has done it: microseconds. If the keeper is away, no other answer waits for a
- * second, and the keeper is told that a record of this message would come too late. */
+ * until the keeper has done it: microseconds. If the keeper is away, other answers hardly wait for
+ * a second, and the keeper is told that a record of this message would come too late. */
 static void settle(void *arg)
 {
     struct worker *w = arg;
-    uint64_t begun = clock_mono_ms();
+    uint64_t begun = clock_mono_ms(), most = begun < w->settle_from ? SHORT_WAIT_MS : WAIT_MS;
 
     proposing_flush(w);
-    while (!proposals_are_done(w->params->proposals) && begun >= w->settle_from) {
-        if (clock_mono_ms() > begun + WAIT_MS)
-            w->settle_from = begun + WAIT_MS + NO_WAIT_MS;
+    while (!proposals_are_done(w->params->proposals) && clock_mono_ms() <= begun + most)
         sched_yield();
-    }
+    if (most == WAIT_MS && !proposals_are_done(w->params->proposals))
+        w->settle_from = begun + WAIT_MS + NO_WAIT_MS;
     if (!proposals_are_done(w->params->proposals))
         proposals_give_up(w->params->proposals);
 }

@@ -104,7 +104,8 @@ static void book(struct worker *w, struct conn *c)
 
 /* A client's further handshakes wait in line, with the whole ClientHello in their sockets, until one
  * of those that it has begun ends: a line for each counter of such handshakes, so who is first
- * in it is the next. A connection gets no more time by waiting: its timer goes on. */
+ * in it is the next. A connection stands there as long as a handshake may take, and has that time
+ * once more when it begins. */
 
 bool tls_open(struct worker *w)
 {
@@ -156,7 +157,8 @@ static void move_line(struct worker *w, const struct conn *c)
 {
     struct ring *line = line_of(w, c);
 
-    if (!line->next || ring_is_empty(line))
+    if (!line->next || ring_is_empty(line) ||
+        budget_of(w->budget, BUDGET_HANDSHAKES, &c->peer) >= SHAKES_AT_ONCE)
         return;
     struct conn *first = container_of(line->next, struct work, in_line)->conn;
     leave_line(first);
@@ -369,6 +371,10 @@ static void begin(struct worker *w, struct conn *c, bool ended)
     } else if (!start(w, c)) {
         conn_close(w, c, CLOSE_NO_MEMORY);
     } else {
+        if (c->work && c->work->conn) { /* it stood in line: its own time begins now */
+            c->work->conn = NULL;
+            conn_phase(w, c, CONN_SHAKING, HANDSHAKE_MS);
+        }
         shake(w, c);
     }
 }

@@ -50,7 +50,11 @@ static void say(const char *text)
     auth_read(auth);
 }
 
-static int set_up(void **state)
+static const char alice[] = "alice@example.test:$6$salt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/"
+                            "jctKu9YterLp8wwnSq.qc."
+                            "eoxqOmSuNp2xS0ktL3nh/\n";
+
+static int set_up_with(const char *passwords)
 {
     struct buf said = {0};
 
@@ -58,10 +62,7 @@ static int set_up(void **state)
     assert_non_null(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/passwords", folder);
     FILE *f = fopen(path, "w");
-    fputs("alice@example.test:$6$salt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/"
-          "jctKu9YterLp8wwnSq.qc."
-          "eoxqOmSuNp2xS0ktL3nh/\n",
-          f);
+    fputs(passwords, f);
     fclose(f);
     snprintf(conf, sizeof conf, "%s/conf", folder);
     f = fopen(conf, "w");
@@ -82,6 +83,16 @@ static int set_up(void **state)
     say("VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nSPID\t7\nCUID\t3\nCOOKIE\tx\nDONE\n");
     answers = hashes = 0;
     return 0;
+}
+
+static int set_up(void **state)
+{
+    return set_up_with(alice);
+}
+
+static int set_up_without_logins(void **state)
+{
+    return set_up_with("# none yet\n");
 }
 
 static int tear_down(void **state)
@@ -169,6 +180,16 @@ static void test_what_waits_when_the_clerk_ends_is_answered(void **state)
     assert_int_equal(hashes, 0);
 }
 
+/* A wrong password is an offence there, too. */
+static void test_a_file_that_never_had_a_login_leaves_the_answer_to_dovecot(void **state)
+{
+    ask(0, "wrong");
+    dovecot_refuses(1, 1);
+    (void)auth_look_after(auth);
+    assert_int_equal(answers, 1);
+    assert_int_equal(result[0], ANSWER_NO);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +201,9 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_waits_when_the_clerk_ends_is_answered, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_a_file_that_never_had_a_login_leaves_the_answer_to_dovecot, set_up_without_logins,
+            tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

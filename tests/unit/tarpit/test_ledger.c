@@ -130,6 +130,11 @@ static void test_an_amount_of_a_clock_far_ahead_fades_like_any_other(void **stat
     assert_true(fabs(ledger_add_offences(l, &k, &hourly, T0, 4) - 4) < 0.01);
     ledger_get(l, &k, &hourly, T0 + HOUR, &e);
     assert_true(fabs(e.offences - 2) < 0.01);
+    k = client(l, "192.0.2.8"); /* by less than a half-life: it must not grow meanwhile */
+    ledger_add_offences(l, &k, &hourly, T0 + 45 * HOUR / 60, 60);
+    double before = ledger_add_offences(l, &k, &hourly, T0, 4);
+    ledger_get(l, &k, &hourly, T0 + HOUR / 2, &e);
+    assert_true(e.offences < before);
     ledger_close(l);
 }
 

@@ -374,6 +374,25 @@ static void test_the_worker_with_most_places_makes_room(void **state)
     close_office(o);
 }
 
+/* Entries of before an upgrade have no maker. */
+static void test_old_clients_make_no_room_for_those_who_wrote_once(void **state)
+{
+    struct office *o = open_set();
+    struct ledger_key old[4];
+
+    for (uint32_t i = 0; i < 4; i++) {
+        old[i] = nth_client(o, 0x0a000000 + i * 257);
+        ledger_add_good(o->book, &old[i], &(struct ledger_decay){0}, T0, CREDIT);
+    }
+    for (uint32_t i = 0; i < 20; i++) {
+        struct ledger_key k = nth_client(o, 0x0b000000 + i * 257);
+        say(o, HONEST, &k, (struct proposal){.op = PROPOSE_DELIVERED}, T0 + i);
+    }
+    for (int i = 0; i < 4; i++)
+        assert_true(has_place(o, &old[i], T0 + 60));
+    close_office(o);
+}
+
 /* Pairs, because they need no other entry. */
 static void test_who_wrote_once_makes_room_for_who_writes_often(void **state)
 {
@@ -455,6 +474,7 @@ int main(void)
         cmocka_unit_test(test_five_weeks_keep_no_good_client_out),
         cmocka_unit_test(test_a_first_day_of_50000_clients_is_booked_whole),
         cmocka_unit_test(test_the_worker_with_most_places_makes_room),
+        cmocka_unit_test(test_old_clients_make_no_room_for_those_who_wrote_once),
         cmocka_unit_test(test_who_wrote_once_makes_room_for_who_writes_often),
         cmocka_unit_test(test_an_exemption_has_no_marks),
         cmocka_unit_test(test_an_account_keeps_what_it_has_beside_its_marks),
