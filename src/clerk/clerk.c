@@ -317,6 +317,7 @@ int clerk_run(const struct clerk_params *params)
                                          .addresses = params->addresses,
                                          .slots = params->pairs.slots,
                                          .confirmed = params->confirmed,
+                                         .reloaded = params->reloaded,
                                          .answered = recipient_answered,
                                          .arg = &c};
     int set = -1, error = open_all(&c, &auth, &directory, &set);

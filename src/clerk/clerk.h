@@ -21,7 +21,8 @@ struct clerk_params {
     struct addresses
         *addresses;            /* of backends with a name, or NULL; the first clerk looks them up */
     uint32_t index;            /* which clerk */
-    bool confirmed;            /* started by a reload: files are right as they are */
+    bool confirmed;            /* files are right as they are: list_file.h */
+    bool reloaded;             /* started by a reload */
     int control;               /* channel to the master */
     struct pairs_params pairs; /* to the askers; the last slot is the web process's */
     struct sipkey decoys;      /* the key of made-up salts; never changes */

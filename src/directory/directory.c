@@ -128,7 +128,7 @@ struct directory *directory_open(const struct directory_params *params)
     d->pid = (uint32_t)getpid();
     d->answered = params->answered;
     d->arg = params->arg;
-    if (params->confirmed) /* a reload: there may be new accounts */
+    if (params->reloaded) /* there may be new accounts */
         cache_forget_unknown(d->cache, clock_wall_ms());
     d->addresses = params->addresses;
     d->slots = params->slots;

@@ -38,6 +38,7 @@ struct directory_params {
     const struct addresses *addresses; /* of backends with a name; NULL: none has a name */
     uint32_t slots;                    /* of workers, and the web process's */
     bool confirmed; /* by the administrator: files are right even if they are much shorter */
+    bool reloaded;  /* started by a reload */
     directory_answered *answered;
     void *arg;
 };

@@ -66,6 +66,12 @@ static bool is_confirmed(const struct generation *g)
     return g->state == GENERATION_COMING && g->asker.accepts_shorter;
 }
 
+/* New accounts may be the reason for it. */
+static bool is_reload(const struct master *m, const struct generation *g)
+{
+    return g->state == GENERATION_COMING && m->current && m->current->config;
+}
+
 static int run_worker(struct master *m, const struct child *c)
 {
     const struct generation *g = c->generation;
@@ -206,6 +212,7 @@ static int run_clerk(struct master *m, const struct child *c)
                                             .addresses = g->addresses,
                                             .index = c->index,
                                             .confirmed = is_confirmed(g),
+                                            .reloaded = is_reload(m, g),
                                             .control = c->channel.fd,
                                             .pairs = pairs,
                                             .decoys = m->runtime.decoys.key,

@@ -11,6 +11,7 @@ import json
 import pathlib
 import random
 import selectors
+import signal
 import socket
 import ssl
 import struct
@@ -287,6 +288,7 @@ class Flood:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
     if sys.argv[1] == "strangers":
         strangers(*sys.argv[2:])
     else:

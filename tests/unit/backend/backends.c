@@ -1,6 +1,7 @@
 #include "backends.h"
 
 #include <netinet/in.h>
+#include <openssl/ssl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -75,6 +76,7 @@ int backends_teardown(void **state)
     while (t->b.queue)
         pool_drop(t->b.queue);
     loop_alarm_off(&t->loop, &t->b.retry);
+    SSL_CTX_free(t->b.tls);
     limit_close(&t->b);
     sharing_close(t->sharing);
     loop_close(&t->loop);
