@@ -31,7 +31,8 @@
 
 enum {
     HANDSHAKE_MS = 60000,
-    SHAKES_AT_ONCE = 64, /* unfinished handshakes of one client in this worker */
+    LATE_HANDSHAKE_MS = 15000, /* of one that stood in line */
+    SHAKES_AT_ONCE = 64,       /* unfinished handshakes of one client in this worker */
     WAIT_MOST_MS = POLICY_HOLD_MAX,
 };
 
@@ -104,8 +105,8 @@ static void book(struct worker *w, struct conn *c)
 
 /* A client's further handshakes wait in line, with the whole ClientHello in their sockets, until one
  * of those that it has begun ends: a line for each counter of such handshakes, so who is first
- * in it is the next. A connection stands there as long as a handshake may take, and has that time
- * once more when it begins. */
+ * in it is the next. A connection stands there as long as a handshake may take, and has
+ * LATE_HANDSHAKE_MS when it begins. */
 
 bool tls_open(struct worker *w)
 {
@@ -373,7 +374,7 @@ static void begin(struct worker *w, struct conn *c, bool ended)
     } else {
         if (c->work && c->work->conn) { /* it stood in line: its own time begins now */
             c->work->conn = NULL;
-            conn_phase(w, c, CONN_SHAKING, HANDSHAKE_MS);
+            conn_phase(w, c, CONN_SHAKING, LATE_HANDSHAKE_MS);
         }
         shake(w, c);
     }

@@ -81,7 +81,7 @@ def serves(m, port=None, source=None):
     with Client(port, source=ports.stranger()) as client:
         client.ehlo()
         replies = client.envelope("a@b.test", ["alicia@example.test", USER])
-        assert replies[0].code == 550 and "5.1.1" in replies[0] and replies[0].seconds >= 0.99
+        assert replies[0].code == 550 and "5.1.1" in replies[0] and replies[0].seconds >= 0.99, replies[0]
         assert replies[1].code == 250
     with Client(port, source=ports.stranger()) as client:
         client.ehlo()
