@@ -47,31 +47,17 @@ uint64_t ledger_amount_with(uint64_t word, double value)
     return ledger_tag(word) | amount_word((word & LEDGER_PAYLOAD) >> VALUE_BITS, value);
 }
 
-/* How far ahead the stamp is, in units of its own; 0: it is not. */
-static uint64_t steps_ahead(uint64_t word, uint64_t now)
-{
-    uint64_t steps = (now / STAMP_MS - (word >> VALUE_BITS)) & STAMP_MASK;
-    return steps > STAMP_MASK / 2 ? STAMP_MASK + 1 - steps : 0;
-}
-
-static bool is_far_ahead(uint64_t word, uint64_t now)
-{
-    return steps_ahead(word, now) * STAMP_MS > LEDGER_HORIZON_MS;
-}
-
 /* Half-lives from the word's stamp to now; 0 if the stamp is in the future (the clock went back a
- * little). A stamp far ahead is of a clock that was wrong, and counts as if it were as far back:
- * otherwise an amount would not fade until then. */
+ * little). */
 static double halvings(uint64_t word, uint64_t half_life, uint64_t now)
 {
     if (half_life == 0)
         return 0;
     if (half_life < HALF_LIFE_LEAST_MS)
         half_life = HALF_LIFE_LEAST_MS;
-    uint64_t ahead = steps_ahead(word, now) * STAMP_MS;
-    if (ahead)
-        return is_far_ahead(word, now) ? (double)ahead / (double)half_life : 0;
     uint64_t steps = (now / STAMP_MS - (word >> VALUE_BITS)) & STAMP_MASK;
+    if (steps > STAMP_MASK / 2)
+        return 0;
     return (double)(steps * STAMP_MS + now % STAMP_MS) / (double)half_life;
 }
 
@@ -86,7 +72,7 @@ uint64_t ledger_amount_change(uint64_t payload, uint64_t half_life, uint64_t now
 {
     double value = ledger_amount_raw(payload), age = halvings(payload, half_life, now);
 
-    if (value == 0 || age > RESTAMP_AFTER || is_far_ahead(payload, now)) {
+    if (value == 0 || age > RESTAMP_AFTER) {
         value *= exp2(-age);
         payload = amount_word(now / STAMP_MS, 0);
         age = halvings(payload, half_life, now);

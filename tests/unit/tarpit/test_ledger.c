@@ -120,24 +120,6 @@ static void test_a_clock_that_steps_back_a_little_harms_no_amount(void **state)
     ledger_close(l);
 }
 
-/* Booked while the clock was a month ahead, and again when it had been set right. */
-static void test_an_amount_of_a_clock_far_ahead_fades_like_any_other(void **state)
-{
-    struct ledger *l = open_memory(1 << 16);
-    struct ledger_key k = client(l, "192.0.2.7");
-    struct ledger_entry e;
-    ledger_add_offences(l, &k, &hourly, T0 + UINT64_C(30) * 24 * HOUR, 60);
-    assert_true(fabs(ledger_add_offences(l, &k, &hourly, T0, 4) - 4) < 0.01);
-    ledger_get(l, &k, &hourly, T0 + HOUR, &e);
-    assert_true(fabs(e.offences - 2) < 0.01);
-    k = client(l, "192.0.2.8"); /* by less than a half-life: it must not grow meanwhile */
-    ledger_add_offences(l, &k, &hourly, T0 + 45 * HOUR / 60, 60);
-    double before = ledger_add_offences(l, &k, &hourly, T0, 4);
-    ledger_get(l, &k, &hourly, T0 + HOUR / 2, &e);
-    assert_true(e.offences < before);
-    ledger_close(l);
-}
-
 static void test_raising_never_lowers(void **state)
 {
     struct ledger *l = open_memory(1 << 16);
@@ -503,7 +485,6 @@ int main(void)
         cmocka_unit_test(test_amounts_stay_exact_over_days_of_bookings),
         cmocka_unit_test(test_amounts_do_not_run_over),
         cmocka_unit_test(test_a_clock_that_steps_back_a_little_harms_no_amount),
-        cmocka_unit_test(test_an_amount_of_a_clock_far_ahead_fades_like_any_other),
         cmocka_unit_test(test_raising_never_lowers),
         cmocka_unit_test(test_turns_queue_up_and_end_at_latest),
         cmocka_unit_test(test_a_turn_from_before_the_clock_was_set_back_is_not_believed),
