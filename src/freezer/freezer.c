@@ -10,9 +10,9 @@
  * the freezer dies at any point, at most its current batch is lost. A batch shares its entries into
  * the kernel (calls.h). */
 #include <errno.h>
-#include <poll.h>
 #include <fcntl.h>
 #include <nss.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
