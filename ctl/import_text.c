@@ -355,15 +355,46 @@ static void end_rest(struct import *im)
     buf_free(&im->rest);
 }
 
-void import_listen(struct import *im, const char *address, const char *reason)
+static bool listens_on(const struct import *im, const char *address)
 {
     char word[128];
     int n = snprintf(word, sizeof word, " %s ", address);
 
-    if (n < 0 ||
-        (im->listening.len && memmem(im->listening.at, im->listening.len, word, (size_t)n)))
+    return n > 0 && im->listening.len &&
+           memmem(im->listening.at, im->listening.len, word, (size_t)n);
+}
+
+/* Whether an address of that family is there. */
+static bool listens_in_family(const struct import *im, bool ip6)
+{
+    struct span rest = buf_span(&im->listening);
+
+    for (struct span word; (word = import_word(&rest, " ")).len;)
+        if ((word.at[0] == '[') == ip6)
+            return true;
+    return false;
+}
+
+/* All addresses of a family and one of them cannot be together. */
+void import_listen(struct import *im, const char *address, const char *reason)
+{
+    bool ip6 = address[0] == '[';
+    const char *all = ip6 ? "[::]" : "0.0.0.0";
+
+    if (listens_on(im, address))
         return;
-    (void)buf_add(&im->listening, word, (size_t)n);
+    if (listens_on(im, all)) {
+        import_note(im, "%s: \"%s:25\" is one of \"%s:25\" above", reason, address, all);
+        return;
+    }
+    if (strcmp(address, all) == 0 && listens_in_family(im, ip6)) {
+        import_note(im,
+                    "%s: \"%s:25\" is not converted, because it includes the addresses above; it "
+                    "may take their place",
+                    reason, address);
+        return;
+    }
+    (void)buf_addf(&im->listening, " %s ", address);
     import_set(im, reason, "listen \"%s:25\" { }", address);
 }
 
