@@ -375,7 +375,7 @@ def wake_ups(pid):
     return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.MULTILINE)[1])
 
 
-@pytest.mark.long
+@pytest.mark.soak
 def test_handshakes_that_wait_for_others_cost_nothing_and_end(encrypted, authority):
     """Beyond 64 of one client: they wait in line without a timer of their own, and have no more time than the others."""
     one = ports.stranger()
