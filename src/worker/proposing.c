@@ -15,7 +15,7 @@
 #include "worker/worker.h"
 #include "worker/worker_part.h"
 
-enum { WAIT_MS = 100, SHORT_WAIT_MS = 2, NO_WAIT_MS = 1000, WITHDRAWALS_MAX = 1 << 16 };
+enum { WAIT_MS = 250, SHORT_WAIT_MS = 2, NO_WAIT_MS = 2500, WITHDRAWALS_MAX = 1 << 16 };
 
 /* Withdrawals that found no place in the ring. They wait here, because a record that stays would lose
  * the next message with the same octets. */
@@ -81,7 +81,7 @@ static bool may_believe(void *arg, uint64_t key)
 
 /* A mixed answer is rare, and its sender may come back at once, to another worker. So this waits
  * until the keeper has done it: microseconds. If the keeper is away, other answers hardly wait for
- * a second, and the keeper is told that a record of this message would come too late. */
+ * 2.5 s, and the keeper is told that a record of this message would come too late. */
 static void settle(void *arg)
 {
     struct worker *w = arg;
