@@ -141,6 +141,7 @@ static void enter_line(struct worker *w, struct conn *c)
     if (!line->next) /* a page of lines takes memory when it is used */
         ring_init(line);
     ring_add(line, &c->work->in_line);
+    c->work->stood_in_line = true;
     c->work->conn = c;
     c->flags |= CONN_TLS_LATER;
     io_want(w, c);
@@ -372,8 +373,8 @@ static void begin(struct worker *w, struct conn *c, bool ended)
     } else if (!start(w, c)) {
         conn_close(w, c, CLOSE_NO_MEMORY);
     } else {
-        if (c->work && c->work->conn) { /* it stood in line: its own time begins now */
-            c->work->conn = NULL;
+        if (c->work && c->work->stood_in_line) { /* its own time begins now */
+            c->work->stood_in_line = false;
             conn_phase(w, c, CONN_SHAKING, LATE_HANDSHAKE_MS);
         }
         shake(w, c);

@@ -79,6 +79,7 @@ struct work {
     struct spool *spool;
     struct ring spooling; /* with a spool: in worker->spooling */
     struct ring in_line;  /* waits to begin its handshake (tls.c); else not in a ring */
+    bool stood_in_line;   /* it has waited so, and its handshake has not begun yet */
     struct conn *conn;    /* with a spool, or in line: the connection */
     uint64_t window;      /* octets of the message since the timer was set; see io_keeps_pace() */
     uint32_t heard_ms;    /* when the last of them came: the low bits of loop->now */
