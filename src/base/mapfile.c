@@ -152,13 +152,13 @@ static int fill(int fd, const struct head *h, bool sparse)
     return error || n == (ssize_t)sizeof *h ? error : n < 0 ? errno : EIO;
 }
 
-static int begin(const char *path, const struct head *h, bool sparse)
+static int begin(const char *path, const struct head *h)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
     if (fd < 0)
         return -errno;
-    int error = fill(fd, h, sparse);
+    int error = fill(fd, h, false);
     if (error) {
         close(fd);
         unlink(path);
@@ -372,27 +372,6 @@ static int finish(struct mapfile *m, const char *path, int fd, const struct head
     return error;
 }
 
-static int open_or_begin(struct mapfile *m, const char *path, const char magic[8], uint32_t version,
-                         size_t body_size, bool sparse)
-{
-    struct head h = {0};
-    int fd = path ? open_existing(path, magic, version, body_size, sparse, &h) : -ENOENT;
-
-    *m = (struct mapfile){.fd = -1};
-    if (fd == -ENOENT) {
-        int error = make_head(&h, magic, version, body_size);
-        if (error)
-            return error;
-        m->fresh = 1;
-        fd = path ? begin(path, &h, sparse) : -1;
-        if (fd < 0 && path)
-            return fd;
-    } else if (fd < 0) {
-        return fd;
-    }
-    return finish(m, path, fd, &h, sparse);
-}
-
 int mapfile_read_only(const struct mapfile *m)
 {
     for (struct guarded *g = guarded; g < guarded + MAPFILE_GUARDED_MAX; g++) {
@@ -433,13 +412,22 @@ bool mapfile_is_one(int fd)
 int mapfile_open(struct mapfile *m, const char *path, const char magic[8], uint32_t version,
                  size_t body_size)
 {
-    return open_or_begin(m, path, magic, version, body_size, false);
-}
+    struct head h = {0};
+    int fd = path ? open_existing(path, magic, version, body_size, false, &h) : -ENOENT;
 
-int mapfile_open_sparse(struct mapfile *m, const char *path, const char magic[8], uint32_t version,
-                        size_t body_size)
-{
-    return open_or_begin(m, path, magic, version, body_size, true);
+    *m = (struct mapfile){.fd = -1};
+    if (fd == -ENOENT) {
+        int error = make_head(&h, magic, version, body_size);
+        if (error)
+            return error;
+        m->fresh = 1;
+        fd = path ? begin(path, &h) : -1;
+        if (fd < 0 && path)
+            return fd;
+    } else if (fd < 0) {
+        return fd;
+    }
+    return finish(m, path, fd, &h, false);
 }
 
 int mapfile_prepare(const char *path, const char magic[8], uint32_t version, size_t body_size)

@@ -38,17 +38,13 @@ enum { MAPFILE_GUARDED_MAX = 16 }; /* files that one process maps; further files
 int mapfile_open(struct mapfile *m, const char *path, const char magic[8], uint32_t version,
                  size_t body_size);
 
-/* The same for a file that grows into its size: it is as long as mapfile_reserve() has made it,
- * which must come before the first touch there (an access beyond the file's end kills the process).
- * Only one process may use it. */
-int mapfile_open_sparse(struct mapfile *m, const char *path, const char magic[8], uint32_t version,
-                        size_t body_size);
-
-/* For a process that gives up the right to make, rename and remove files before it opens its sparse
- * file. mapfile_prepare() makes an empty file if there is none, and sets one aside that does not fit;
- * the file must not be in use. mapfile_open_prepared() opens what it has left, and begins it if it is
- * empty. Both return 0 or -errno; the latter -ESTALE, and changes nothing, if the file does not
- * fit. */
+/* The same for a sparse file, which grows into its size: it is as long as mapfile_reserve() has made
+ * it, which must come before the first touch there (an access beyond the file's end kills the
+ * process). Only one process may use it. In two steps, because the process may give up the right to
+ * make, rename and remove files in between: mapfile_prepare() makes an empty file if there is none,
+ * and sets one aside that does not fit; the file must not be in use. mapfile_open_prepared() opens
+ * what it has left, and begins it if it is empty. Both return 0 or -errno; the latter -ESTALE, and
+ * changes nothing, if the file does not fit. */
 int mapfile_prepare(const char *path, const char magic[8], uint32_t version, size_t body_size);
 int mapfile_open_prepared(struct mapfile *m, const char *path, const char magic[8],
                           uint32_t version, size_t body_size);

@@ -79,7 +79,7 @@ static void open_again(struct freezer *f)
     char path[4096];
 
     snprintf(path, sizeof path, "%s/frozen", f->params->config->state);
-    int r = table_open_prepared(&whole, path, FREEZER_RECORDS, f->loop.wall, FREEZER_KEEP_MS);
+    int r = table_open(&whole, path, FREEZER_RECORDS, f->loop.wall, FREEZER_KEEP_MS);
     if (r < 0) {
         leave_to_next(f, r);
         return;
@@ -370,9 +370,9 @@ static int begin_serving(struct freezer *f)
     char path[4096];
 
     snprintf(path, sizeof path, "%s/frozen", params->config->state);
-    int r = f->unprepared ? f->unprepared
-                          : table_open_prepared(&f->table, path, FREEZER_RECORDS, f->loop.wall,
-                                                FREEZER_KEEP_MS);
+    int r = f->unprepared
+                ? f->unprepared
+                : table_open(&f->table, path, FREEZER_RECORDS, f->loop.wall, FREEZER_KEEP_MS);
     if (r < 0)
         return r;
     f->begun_ms = f->loop.wall;

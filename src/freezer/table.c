@@ -116,18 +116,26 @@ static int recover(struct frozen_table *t, uint64_t now, uint64_t keep_ms)
 
 static const char magic[8] = "MRDFROZN";
 
-static int open_it(struct frozen_table **out, const char *path, uint32_t records, uint64_t now,
-                   uint64_t keep_ms, bool prepared)
+static size_t size_of(uint32_t records)
 {
-    const size_t size = (size_t)records * FROZEN_RECORD;
+    return (size_t)records * FROZEN_RECORD;
+}
+
+int table_prepare(const char *path, uint32_t records)
+{
+    return mapfile_prepare(path, magic, VERSION, size_of(records));
+}
+
+int table_open(struct frozen_table **out, const char *path, uint32_t records, uint64_t now,
+               uint64_t keep_ms)
+{
     struct frozen_table *t = calloc(1, sizeof *t);
     if (!t)
         return -ENOMEM;
     t->records = records;
     t->tick = now / TABLE_TICK_MS;
     t->nothing = UINT64_MAX;
-    int r = prepared ? mapfile_open_prepared(&t->file, path, magic, VERSION, size)
-                     : mapfile_open_sparse(&t->file, path, magic, VERSION, size);
+    int r = mapfile_open_prepared(&t->file, path, magic, VERSION, size_of(records));
     if (r < 0) {
         free(t);
         return r;
@@ -148,23 +156,6 @@ static int open_it(struct frozen_table **out, const char *path, uint32_t records
     }
     *out = t;
     return 0;
-}
-
-int table_open(struct frozen_table **out, const char *path, uint32_t records, uint64_t now,
-               uint64_t keep_ms)
-{
-    return open_it(out, path, records, now, keep_ms, false);
-}
-
-int table_prepare(const char *path, uint32_t records)
-{
-    return mapfile_prepare(path, magic, VERSION, (size_t)records * FROZEN_RECORD);
-}
-
-int table_open_prepared(struct frozen_table **out, const char *path, uint32_t records, uint64_t now,
-                        uint64_t keep_ms)
-{
-    return open_it(out, path, records, now, keep_ms, true);
 }
 
 bool table_is_cut(const struct frozen_table *t)

@@ -41,20 +41,16 @@ struct frozen_hold {
     struct span session; /* borrowed */
 };
 
-/* Opens or creates the file (NULL: memory only) with room for `records`, and drops holds that were
- * due more than `keep_ms` before `now`. A hold that was frozen after `now` (the clock has gone back)
- * waits its whole time again. Returns 0 or -errno. */
+/* In two steps, because the freezer may not make, rename or remove files once it is confined.
+ * table_prepare() makes an empty file if there is none, and sets aside one that does not fit; nobody
+ * may have it open. table_open() opens what is there then, with room for `records`, and drops holds
+ * that were due more than `keep_ms` before `now`. A hold that was frozen after `now` (the clock has
+ * gone back) waits its whole time again. Both return 0 or -errno; the latter -ESTALE if the file does
+ * not fit. */
+int table_prepare(const char *path, uint32_t records);
 int table_open(struct frozen_table **t, const char *path, uint32_t records, uint64_t now,
                uint64_t keep_ms);
 void table_close(struct frozen_table *t);
-
-/* The same in two steps, because the freezer may not make, rename or remove files once it is
- * confined. table_prepare() makes an empty file if there is none, and sets aside one that does not
- * fit; nobody may have it open. table_open_prepared() opens what is there then. Both return 0 or
- * -errno; the latter -ESTALE if the file does not fit. */
-int table_prepare(const char *path, uint32_t records);
-int table_open_prepared(struct frozen_table **t, const char *path, uint32_t records, uint64_t now,
-                        uint64_t keep_ms);
 
 /* Whether the file was truncated (mapfile.h), or a hold in it is damaged, so that its content is
  * not reliable. No hold is due then; close the table and open it again, which checks all of it. */
@@ -89,8 +85,8 @@ void table_drop(struct frozen_table *t, uint32_t id);
 /* When table_due() should next be called; UINT64_MAX when nothing is frozen. */
 uint64_t table_next(struct frozen_table *t);
 
-/* Makes the holds of a network's clients (NULL: all) due at `now`, which becomes their hold.due_ms. Returns how
- * many. */
+/* Makes the holds of a network's clients (NULL: all) due at `now`, which becomes their hold.due_ms.
+ * Returns how many. */
 uint32_t table_release(struct frozen_table *t, const struct network *n, uint64_t now);
 
 /* How many holds there are; and how many of a network, which reads all of them. */

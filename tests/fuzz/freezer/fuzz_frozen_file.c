@@ -27,7 +27,8 @@ static void write_good(void)
 {
     struct frozen_table *t;
 
-    if (table_open(&t, state_path, RECORDS, T0, KEEP_MS) < 0)
+    if (table_prepare(state_path, RECORDS) < 0 ||
+        table_open(&t, state_path, RECORDS, T0, KEEP_MS) < 0)
         abort();
     for (unsigned i = 0; i < 8; i++) {
         struct frozen_hold h = hold_of(i, i * 150);
@@ -47,7 +48,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 1)
         return 0;
     state_damage(data, size, write_good);
-    if (table_open(&t, state_path, RECORDS, T0, KEEP_MS) < 0)
+    if (table_prepare(state_path, RECORDS) < 0 ||
+        table_open(&t, state_path, RECORDS, T0, KEEP_MS) < 0)
         return 0; /* the freezer begins another */
     uint32_t before = table_count(t);
     assert(before <= RECORDS);

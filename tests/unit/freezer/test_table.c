@@ -49,10 +49,18 @@ static int remove_file(void **state)
     return 0;
 }
 
+/* Both steps of the freezer. */
+static int open_table(struct frozen_table **t, const char *at, uint32_t records, uint64_t now,
+                      uint64_t keep_ms)
+{
+    int r = table_prepare(at, records);
+    return r < 0 ? r : table_open(t, at, records, now, keep_ms);
+}
+
 static struct frozen_table *open_at_with(uint64_t now, uint32_t records)
 {
     struct frozen_table *t;
-    assert_int_equal(table_open(&t, path, records, now, KEEP), 0);
+    assert_int_equal(open_table(&t, path, records, now, KEEP), 0);
     return t;
 }
 
@@ -233,17 +241,17 @@ static void test_the_file_is_as_long_as_what_it_holds(void **state)
 {
     struct frozen_table *t;
 
-    assert_int_equal(table_open(&t, path, 1 << 20, NOW, KEEP), 0);
+    assert_int_equal(open_table(&t, path, 1 << 20, NOW, KEEP), 0);
     assert_true(file_size() < 1 << 20);
     for (uint32_t i = 0; i < 60000; i++)
         put(t, (uint16_t)i, NOW + 1000, SPAN("x"));
     assert_true(file_size() > 60000 * FROZEN_RECORD);
     assert_true(file_size() < 32 << 20);
     table_close(t);
-    assert_int_equal(table_open(&t, path, 1 << 20, NOW, KEEP), 0);
+    assert_int_equal(open_table(&t, path, 1 << 20, NOW, KEEP), 0);
     assert_int_equal(table_count(t), 60000);
     table_close(t);
-    assert_int_equal(table_open(&t, path, 1 << 20, NOW + 2000 + KEEP, KEEP), 0); /* all too late */
+    assert_int_equal(open_table(&t, path, 1 << 20, NOW + 2000 + KEEP, KEEP), 0); /* all too late */
     assert_int_equal(table_count(t), 0);
     assert_true(file_size() < 1 << 20);
     for (uint32_t i = 0; i < 5000; i++)
@@ -344,7 +352,7 @@ static void test_a_full_disk_is_a_full_table_until_there_is_room(void **state)
         print_message("no right to mount a small file system here\n");
         skip();
     }
-    r = table_open(&t, path, 5000, NOW, KEEP);
+    r = open_table(&t, path, 5000, NOW, KEEP);
     while (r == 0) {
         port++;
         struct frozen_hold h = hold(port, NOW + port, SPAN("x"));
@@ -372,9 +380,9 @@ static void test_where_there_is_no_room_at_all_no_table_is_begun(void **state)
         print_message("no right to mount a small file system here\n");
         skip();
     }
-    assert_int_equal(table_open(&t, path, 5000, NOW, KEEP), -ENOSPC);
+    assert_int_equal(open_table(&t, path, 5000, NOW, KEEP), -ENOSPC);
     assert_int_equal(mount(NULL, folder, NULL, MS_REMOUNT, "size=300k"), 0);
-    assert_int_equal(table_open(&t, path, 5000, NOW, KEEP), 0);
+    assert_int_equal(open_table(&t, path, 5000, NOW, KEEP), 0);
     put(t, 1, NOW, SPAN("x"));
     table_close(t);
 }
@@ -396,9 +404,9 @@ static void test_a_prepared_table_waits_for_room_without_a_new_file(void **state
     assert_int_equal(table_prepare(path, 5000), 0);
     assert_int_equal(stat(path, &before), 0);
     for (int i = 0; i < 3; i++)
-        assert_int_equal(table_open_prepared(&t, path, 5000, NOW, KEEP), -ENOSPC);
+        assert_int_equal(table_open(&t, path, 5000, NOW, KEEP), -ENOSPC);
     assert_int_equal(mount(NULL, folder, NULL, MS_REMOUNT, "size=400k"), 0);
-    assert_int_equal(table_open_prepared(&t, path, 5000, NOW, KEEP), 0);
+    assert_int_equal(table_open(&t, path, 5000, NOW, KEEP), 0);
     put(t, 1, NOW, SPAN("x"));
     table_close(t);
     assert_int_equal(stat(path, &after), 0);
@@ -708,7 +716,7 @@ static void test_a_table_whose_file_is_cut_short_is_opened_anew(void **state)
         assert_true(table_is_cut(t));
         table_forget(t, &(struct frozen_hold){.tcp = {.family = 4}});
         assert_true(mapfile_tend(true));
-        assert_int_equal(table_open(&whole, path, 1000, NOW, KEEP), 0);
+        assert_int_equal(open_table(&whole, path, 1000, NOW, KEEP), 0);
         table_close(t);
         assert_false(table_is_cut(whole));
         put(whole, 99, NOW + 1000, SPAN("x"));
