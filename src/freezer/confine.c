@@ -1,11 +1,9 @@
 /* The freezer's sandbox; see confine.h. */
 #include "freezer/confine.h"
 
-#include <limits.h>
-#include <stdio.h>
-
 #include "base/sandbox.h"
 #include "config/config.h"
+#include "freezer/freezer.h"
 
 /* The freezer restores sockets with the addresses and ports that clients had. It reads nothing that
  * a stranger sent. Of the state folder, which has what other roles write, it can only open the file
@@ -14,7 +12,7 @@
 void freezer_confine(const struct config *config)
 {
     struct sandbox s;
-    char table[PATH_MAX];
+    char table[FREEZER_PATH];
 
     if (!config->sandbox)
         return;
@@ -22,7 +20,6 @@ void freezer_confine(const struct config *config)
                   SANDBOX_TCP | SANDBOX_BIND | SANDBOX_NETLINK | SANDBOX_NETFILTER | SANDBOX_URING |
                       SANDBOX_FILES | SANDBOX_OPTIONS,
                   true);
-    snprintf(table, sizeof table, "%s/frozen", config->state);
-    sandbox_path(&s, table, SANDBOX_WRITE);
+    sandbox_path(&s, freezer_path(config->state, table), SANDBOX_WRITE);
     sandbox_enter(&s);
 }

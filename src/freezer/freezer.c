@@ -76,9 +76,9 @@ static void leave_to_next(struct freezer *f, int error)
 static void open_again(struct freezer *f)
 {
     struct frozen_table *whole;
-    char path[4096];
+    char path[FREEZER_PATH];
 
-    snprintf(path, sizeof path, "%s/frozen", f->params->config->state);
+    (void)freezer_path(f->params->config->state, path);
     int r = table_open(&whole, path, FREEZER_RECORDS, f->loop.wall, FREEZER_KEEP_MS);
     if (r < 0) {
         leave_to_next(f, r);
@@ -113,6 +113,12 @@ static void follow_clock(struct freezer *f)
 bool freezer_is_wanted(const struct config *config)
 {
     return config->tarpit.freeze == FREEZE_AUTO && config->tarpit.time > 0;
+}
+
+const char *freezer_path(const char *state, char path[FREEZER_PATH])
+{
+    snprintf(path, FREEZER_PATH, "%s/frozen", state);
+    return path;
 }
 
 static bool only_thaws(const struct freezer *f)
@@ -367,9 +373,9 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
 static int begin_serving(struct freezer *f)
 {
     const struct freezer_params *params = f->params;
-    char path[4096];
+    char path[FREEZER_PATH];
 
-    snprintf(path, sizeof path, "%s/frozen", params->config->state);
+    (void)freezer_path(params->config->state, path);
     int r = f->unprepared
                 ? f->unprepared
                 : table_open(&f->table, path, FREEZER_RECORDS, f->loop.wall, FREEZER_KEEP_MS);
@@ -446,7 +452,7 @@ static void prepare(struct freezer *f)
 
     if (flock(f->lock, LOCK_EX | LOCK_NB) < 0)
         return;
-    snprintf(path, sizeof path, "%s/frozen", f->params->config->state);
+    (void)freezer_path(f->params->config->state, path);
     int r = table_prepare(path, FREEZER_RECORDS);
     f->unprepared = r == -EDQUOT ? -ENOSPC : r;
     if (r < 0 && statvfs(f->params->config->state, &f->room) < 0)

@@ -29,6 +29,11 @@ enum { FREEZER_RECORDS = 16 * 1024 * 1024, FREEZER_KEEP_MS = 120000 };
 /* Whether the configuration asks for frozen holds. */
 bool freezer_is_wanted(const struct config *config);
 
+enum { FREEZER_PATH = 4096 };
+
+/* Writes the path of the table's file in the folder `state`, and returns it. */
+const char *freezer_path(const char *state, char path[FREEZER_PATH]);
+
 /* Whether a freezer with one configuration also serves the other one. Configurations that freeze
  * nothing are not compared. */
 bool freezer_is_same(const struct config *a, const struct config *b);

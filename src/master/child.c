@@ -313,12 +313,10 @@ static bool has_thawed_all(const struct child *c, int status)
 /* The file has nothing in it, and the next generation needs no freezer for it. */
 static void remove_frozen(const struct master *m)
 {
-    char path[4096];
+    char path[FREEZER_PATH];
 
-    if (generation_count(m, NULL, ROLE_FREEZER) > 0)
-        return;
-    snprintf(path, sizeof path, "%s/frozen", m->runtime.state);
-    unlink(path);
+    if (generation_count(m, NULL, ROLE_FREEZER) == 0)
+        unlink(freezer_path(m->runtime.state, path));
 }
 
 static void ended(struct master *m, struct child *c, int status)

@@ -288,11 +288,11 @@ static void choose_kept(const struct master *m, struct generation *g)
  * there as long as there may be any. */
 static void choose_thaws(const struct master *m, struct generation *g)
 {
-    char path[4096];
+    char path[FREEZER_PATH];
 
-    snprintf(path, sizeof path, "%s/frozen", m->runtime.state);
-    g->thaws = !freezer_is_wanted(g->config) &&
-               (generation_count(m, NULL, ROLE_FREEZER) > 0 || access(path, F_OK) == 0);
+    g->thaws =
+        !freezer_is_wanted(g->config) && (generation_count(m, NULL, ROLE_FREEZER) > 0 ||
+                                          access(freezer_path(m->runtime.state, path), F_OK) == 0);
 }
 
 static bool is_kept(const struct generation *g, enum role_id role)

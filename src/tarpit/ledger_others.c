@@ -239,14 +239,6 @@ void others_prefetch(const struct ledger *l, const struct ledger_name *n)
         __builtin_prefetch(&own[i]);
 }
 
-static uint64_t halvings(uint64_t age_s, uint64_t half_life_s)
-{
-    enum { MOST = 63 };
-    uint64_t n = age_s / half_life_s;
-
-    return n < MOST ? n : MOST;
-}
-
 /* How much a place is worth keeping, roughly like ledger_strength(). */
 static uint64_t strength(const struct place *p, uint64_t now)
 {
@@ -254,7 +246,7 @@ static uint64_t strength(const struct place *p, uint64_t now)
     uint64_t changed_s = atomic_load(&p->word[PLACE_FLAGS]) & UINT32_MAX;
     uint64_t flags = atomic_load(&p->word[PLACE_FLAGS]) >> FLAGS_SHIFT & 0xff;
     uint64_t age = now / 1000 > changed_s ? now / 1000 - changed_s : 0;
-    uint64_t hours = halvings(age, HOUR_S), weeks = halvings(age, WEEK_S);
+    uint64_t hours = ledger_halvings(age, HOUR_S), weeks = ledger_halvings(age, WEEK_S);
     double offences = ledger_amount_raw(atomic_load(&p->word[PLACE_OFFENCES]));
     double good = ledger_amount_raw(atomic_load(&p->word[PLACE_GOOD]));
 

@@ -7,7 +7,7 @@
 
 #include "tarpit/ledger_amount.h"
 
-enum { HOUR_S = 3600, DAY_S = 24 * HOUR_S, WEEK_S = 7 * DAY_S, HALVINGS_MAX = 63 };
+enum { HOUR_S = 3600, DAY_S = 24 * HOUR_S, WEEK_S = 7 * DAY_S };
 
 /* ---- marks ---- */
 
@@ -79,12 +79,6 @@ static uint64_t age_s(const struct ledger_slot *slot, uint64_t now)
     return now / 1000 > seen_s ? now / 1000 - seen_s : 0;
 }
 
-static uint64_t halvings(uint64_t age, uint64_t half_life)
-{
-    uint64_t n = age / half_life;
-    return n < HALVINGS_MAX ? n : HALVINGS_MAX;
-}
-
 static double good_of(const struct ledger_slot *slot)
 {
     return ledger_amount_raw(atomic_load(&slot->word[WORD_GOOD]));
@@ -121,7 +115,7 @@ static uint64_t login_strength(const struct ledger_slot *slot, uint64_t weeks, u
 uint64_t ledger_kept_strength(const struct ledger_slot *slot, uint64_t now)
 {
     uint64_t key_word = atomic_load(&slot->word[WORD_KEY]);
-    uint64_t age = age_s(slot, now), weeks = halvings(age, WEEK_S);
+    uint64_t age = age_s(slot, now), weeks = ledger_halvings(age, WEEK_S);
 
     if (is_allowance(key_word))
         return ALLOWANCE_STRENGTH >> weeks;
@@ -150,14 +144,14 @@ uint64_t ledger_strength(const struct ledger_slot *slot, uint64_t now)
     uint64_t turn = atomic_load(&slot->word[WORD_TURN]) & LEDGER_END;
     uint64_t debt = atomic_load(&slot->word[WORD_DEBT]) & LEDGER_END;
 
-    strength += (uint64_t)(64 * (1 + offences)) >> halvings(age, HOUR_S);
+    strength += (uint64_t)(64 * (1 + offences)) >> ledger_halvings(age, HOUR_S);
     return turn > now || debt > now ? strength + (UINT64_C(1) << 14) : strength;
 }
 
 /* Entries that only good mail, a login or an administrator can cause. */
 static bool deserves_place(const struct ledger_slot *slot, uint64_t key_word, uint64_t now)
 {
-    uint64_t age = age_s(slot, now), weeks = halvings(age, WEEK_S);
+    uint64_t age = age_s(slot, now), weeks = ledger_halvings(age, WEEK_S);
     bool good = good_of(slot) >= (double)(UINT64_C(1) << weeks);
 
     if (is_allowance(key_word))

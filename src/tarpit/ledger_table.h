@@ -174,6 +174,13 @@ static inline uint64_t ledger_believable(uint64_t end, uint64_t now)
 uint64_t ledger_pass_at(uint64_t turn_word, uint64_t seen_ms, uint64_t now);
 uint64_t ledger_pass_bits(uint64_t at_ms);
 
+/* How often an amount has halved, for a shift: of 64 bits at most 63. For both tables. */
+static inline uint64_t ledger_halvings(uint64_t age_s, uint64_t half_life_s)
+{
+    uint64_t n = age_s / half_life_s;
+    return n < 63 ? n : 63;
+}
+
 /* Where the set and the way of a hash are; for both tables. */
 static inline uint64_t ledger_set_index(uint64_t hash, uint64_t sets)
 {
