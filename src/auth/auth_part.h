@@ -4,6 +4,7 @@
  *   auth_scram.c  the two messages of SCRAM        scram_logins.c  the logins between them
  *   file.c        a file of hashes                 backend.c       the backend, in threads
  *   dovecot.c     Dovecot's connection             dovecot_lines.c what it sends
+ *   dovecot_ok.c  what its "OK" allows
  *   places.c      places that worker slots share */
 #ifndef MIRED_AUTH_AUTH_PART_H
 #define MIRED_AUTH_AUTH_PART_H

@@ -10,7 +10,7 @@
  * in time, if Dovecot reads nothing, or if it sends much that answers nothing; then logins are "later"
  * at once for a while (`rest_ms`), because the next connection would be as bad.
  *
- * Lines that come are read in dovecot_lines.c.
+ * Lines that come are read in dovecot_lines.c; what an "OK" allows is in dovecot_ok.c.
  *
  * "no-penalty": the tarpit delays clients; Dovecot's own delay would occupy a connection. */
 #include <errno.h>
@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "auth/dovecot_lines.h"
+#include "auth/dovecot_ok.h"
 #include "auth/places.h"
 #include "auth/remote.h"
 #include "auth/scram.h"
@@ -39,7 +40,6 @@ enum {
     STUCK_MS = 10000,     /* until the rest of a line has come, or Dovecot reads what we send */
     REST_MS = 2000,       /* without a try, after a connection that came to nothing */
     LOOK_MS = 2000,       /* between two tries to connect only to see what it offers */
-    TELL_MS = 60000,      /* between two log lines with one cause */
     WAITING_MAX = 1024,   /* requests */
     OUT_MAX = 64 * 1024,  /* octets that Dovecot has not read yet */
     JUNK_MAX = 64 * 1024, /* octets of a greeting, or of lines that answer nothing */
@@ -72,7 +72,7 @@ struct dovecot_auth {
     uint32_t owed; /* requests that were given up: an answer to one of them is no junk */
     int told;      /* the error that was logged last, and when */
     uint64_t told_ms;
-    uint64_t barred_ms, proxied_ms; /* when a warning said so last; 0: never */
+    struct dovecot_ok ok;
     struct dovecot_lines lines;
     size_t out_len;
     char out[OUT_MAX];
@@ -165,11 +165,11 @@ void dovecot_auth_close(struct dovecot_auth *d)
 
 static void tell(struct dovecot_auth *d, int error, uint64_t now)
 {
-    if (error == d->told && now < d->told_ms + TELL_MS)
-        return;
-    log_warn("auth dovecot: %s: %s", d->config->path, strerrordesc_np(-error));
+    if (error != d->told)
+        d->told_ms = 0;
     d->told = error;
-    d->told_ms = now;
+    if (log_is_due(&d->told_ms, DOVECOT_TELL_MS, now))
+        log_warn("auth dovecot: %s: %s", d->config->path, strerrordesc_np(-error));
 }
 
 /* Ends the connection because of what Dovecot does, or does not do. */
@@ -286,46 +286,8 @@ static bool is_for_client(const struct waiting *w, enum answer_result result, st
     return result == ANSWER_YES && (w->kind == PASSWORD || scram_is_signature(text));
 }
 
-/* Whether it is time to say something again. */
-static bool is_due(uint64_t *said_ms, uint64_t now)
-{
-    if (*said_ms && now < *said_ms + TELL_MS)
-        return false;
-    *said_ms = now;
-    return true;
-}
-
-/* The result of a login to which Dovecot has said "OK". Its own submission service does the same with
- * "nologin". With "proxy" a passdb often takes every password (nopassword), because the next server
- * checks it. */
-static enum answer_result where_it_leads(struct dovecot_auth *d, const char *line, uint64_t now)
-{
-    struct span name = dovecot_line_name(line), why = dovecot_line_reason(line);
-
-    switch (dovecot_line_login_to(line)) {
-    case DOVECOT_HERE: break;
-    case DOVECOT_NOWHERE:
-        if (is_due(&d->barred_ms, now))
-            log_warn(
-                "auth dovecot: %s: \"%.*s\" may not log in (`nologin`)%s%.*s; its right password "
-                "is refused (535)",
-                d->config->path, (int)name.len, name.len ? name.at : "", why.len ? ": " : "",
-                (int)why.len, why.len ? why.at : "");
-        return ANSWER_NO;
-    case DOVECOT_ELSEWHERE:
-        if (is_due(&d->proxied_ms, now))
-            log_warn(
-                "auth dovecot: %s: Dovecot passes logins of \"%.*s\" on to another server "
-                "(`proxy`), and may leave the password to that server; they are deferred (454). "
-                "Ask that server, or use a passdb without `proxy` for mired",
-                d->config->path, (int)name.len, name.len ? name.at : "");
-        return ANSWER_LATER;
-    }
-    return ANSWER_YES;
-}
-
-/* Whether a line is the answer to a request, which gets it if it still waits. Dovecot says "OK" to a first
- * message, and "CONT" to anything else, only by mistake: nobody has proven anything. */
+/* Whether a line is the answer to a request, which gets it if it still waits. Dovecot says "OK" to a
+ * first message, and "CONT" to anything else, only by mistake: nobody has proven anything. */
 static bool is_expected(struct dovecot_auth *d, const char *line, uint64_t now)
 {
     enum answer_result result;
@@ -350,7 +312,7 @@ static bool is_expected(struct dovecot_auth *d, const char *line, uint64_t now)
         }
     }
     if (result == ANSWER_YES)
-        result = where_it_leads(d, line, now);
+        result = dovecot_ok_result(&d->ok, d->config->path, line, now);
     if (w->kind == PASSWORD || result == ANSWER_LATER || result == ANSWER_NO)
         buf_free(&text);
     answer(w, result, buf_span(&text), dovecot_line_name(line));

@@ -81,8 +81,7 @@ static struct span field_value(const char *line, const char *name)
     return (struct span){0};
 }
 
-/* Whether there is a field of that name, with a value or without. */
-static bool has_name(const char *line, const char *name)
+bool dovecot_line_has(const char *line, const char *name)
 {
     size_t len = strlen(name);
 
@@ -121,15 +120,6 @@ bool dovecot_line_answer(const char *line, uint32_t *number, enum answer_result 
     *number = (uint32_t)n;
     *result = good ? ANSWER_YES : more ? ANSWER_MORE : later ? ANSWER_LATER : ANSWER_NO;
     return true;
-}
-
-/* "proxy" comes first, as for Dovecot's own login processes. One that is only asked about does not
- * know whether "proxy_maybe" means itself. */
-enum dovecot_login_to dovecot_line_login_to(const char *line)
-{
-    if (has_name(line, "proxy") || has_name(line, "proxy_maybe"))
-        return DOVECOT_ELSEWHERE;
-    return has_name(line, "nologin") ? DOVECOT_NOWHERE : DOVECOT_HERE;
 }
 
 static int add_decoded(struct buf *to, struct span text)

@@ -41,13 +41,8 @@ uint32_t dovecot_line_mechanism(const char *line);
  * no answer. */
 bool dovecot_line_answer(const char *line, uint32_t *number, enum answer_result *result);
 
-/* What an "OK" says of a login whose password is right, or whose password Dovecot did not check. */
-enum dovecot_login_to {
-    DOVECOT_HERE,
-    DOVECOT_NOWHERE,  /* "nologin": the account may not log in */
-    DOVECOT_ELSEWHERE /* "proxy": another server logs it in, and may be the one that checks it */
-};
-enum dovecot_login_to dovecot_line_login_to(const char *line);
+/* Whether there is a field of that name, with a value or without. */
+bool dovecot_line_has(const char *line, const char *name);
 
 /* Decodes the message for the client in "CONT ID DATA" (`more`) or "OK ID ... resp=DATA", and
  * appends it. 0, -EBADMSG or -ENOMEM. */

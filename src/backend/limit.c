@@ -81,12 +81,7 @@ static void try_at(struct backend *b, uint64_t at)
 /* Whether the limit has not been logged for long; it is now. */
 static bool may_tell(struct backend *b)
 {
-    uint64_t now = now_of(b);
-
-    if (b->limit_told_ms && now < b->limit_told_ms + POOL_LIMIT_TELL_MS)
-        return false;
-    b->limit_told_ms = now ? now : 1;
-    return true;
+    return log_is_due(&b->limit_told_ms, POOL_LIMIT_TELL_MS, now_of(b));
 }
 
 /* The administrator may raise the limit. An SMTP reply is logged by health_complain(). */

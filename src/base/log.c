@@ -435,3 +435,11 @@ SENTENCE(log_debug, LOG_DEBUG)
 SENTENCE(log_info, LOG_INFO)
 SENTENCE(log_warn, LOG_WARN)
 SENTENCE(log_error, LOG_ERROR)
+
+bool log_is_due(uint64_t *told_ms, uint64_t every_ms, uint64_t now)
+{
+    if (*told_ms && now < *told_ms + every_ms)
+        return false;
+    *told_ms = now ? now : 1;
+    return true;
+}

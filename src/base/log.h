@@ -59,4 +59,8 @@ void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Whether `every_ms` have passed since a line that was logged last at *told_ms (0: never), so that it
+ * may come again; then *told_ms becomes `now`. */
+bool log_is_due(uint64_t *told_ms, uint64_t every_ms, uint64_t now);
+
 #endif

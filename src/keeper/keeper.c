@@ -95,25 +95,17 @@ static void tell_of_limits(struct disposal *d, uint32_t worker)
     }
 }
 
-static bool may_tell(uint64_t *told_ms, uint64_t now)
-{
-    if (*told_ms && now < *told_ms + TELL_MS)
-        return false;
-    *told_ms = now;
-    return true;
-}
-
 static void tell(struct desk *desk, uint32_t worker, uint64_t now)
 {
     uint64_t *many = &desk->refused[DISPOSAL_TOO_MANY], *wrong = &desk->refused[DISPOSAL_WRONG];
 
-    if (*wrong && may_tell(&desk->told_wrong_ms, now)) {
+    if (*wrong && log_is_due(&desk->told_wrong_ms, TELL_MS, now)) {
         log_error("worker %u proposed %lu changes of the ledger that no worker makes; they were "
                   "not made. An attacker may have taken it over: please report it",
                   worker, (unsigned long)*wrong);
         *wrong = 0;
     }
-    if (*many && may_tell(&desk->told_many_ms, now)) {
+    if (*many && log_is_due(&desk->told_many_ms, TELL_MS, now)) {
         tell_of_limits(&desk->disposal, worker);
         *many = 0;
     }
