@@ -128,24 +128,32 @@ uint32_t auth_offers(struct auth *a)
     return any & (all | SMTP_AUTH_PLAIN | SMTP_AUTH_LOGIN);
 }
 
-bool auth_skips_file(const struct auth *a, const struct route *route, const struct file_auth *f)
+bool auth_route_has(const struct auth *a, const struct route *route, unsigned kinds)
 {
-    bool decide = false;
-
     for (size_t i = 0; i < route->count; i++)
-        decide = decide || a->verifier[route->section[i]].kind != AUTH_FILE;
-    return decide && file_auth_is_empty(f);
+        if (kinds & 1U << a->verifier[route->section[i]].kind)
+            return true;
+    return false;
 }
 
-static enum answer_result check_file(struct file_auth *f, struct span user, struct span password,
+enum answer_result auth_of_file(const struct auth *a, const struct route *route,
+                                const struct file_auth *f, enum answer_result r)
+{
+    bool others = auth_route_has(a, route, ~(1U << AUTH_FILE));
+
+    return r == ANSWER_LATER && others && file_auth_is_empty(f) ? ANSWER_NO : r;
+}
+
+static enum answer_result check_file(const struct auth *a, const struct route *route,
+                                     struct file_auth *f, const struct auth_query *q,
                                      struct answer *answer)
 {
     struct span name = {0};
-    enum answer_result r = file_auth_check(f, user, password, clock_mono_ms(), &name);
+    enum answer_result r = file_auth_check(f, q->user, q->password, clock_mono_ms(), &name);
 
     if (name.len)
         answer_set_name(answer, name);
-    return r;
+    return auth_of_file(a, route, f, r);
 }
 
 /* ---- answers that come later ---- */
@@ -300,7 +308,7 @@ static bool check_from(struct auth *a, struct auth_query *q, struct answer *answ
         enum answer_result r = ANSWER_LATER;
         q->so_far = (enum answer_result)answer->result;
         switch (v->kind) {
-        case AUTH_FILE: r = check_file(v->at.file, q->user, q->password, answer); break;
+        case AUTH_FILE: r = check_file(a, &route, v->at.file, q, answer); break;
         case AUTH_DOVECOT:
             if (ask_dovecot(a, v->at.dovecot, q, q->at + 1 == route.count))
                 return false;
@@ -310,8 +318,6 @@ static bool check_from(struct auth *a, struct auth_query *q, struct answer *answ
                 return false;
             break;
         }
-        if (v->kind == AUTH_FILE && r == ANSWER_LATER && auth_skips_file(a, &route, v->at.file))
-            r = ANSWER_NO;
         if (r != ANSWER_NO)
             answer->result = (uint16_t)r;
     }

@@ -39,8 +39,12 @@ struct auth {
 /* Gives an answer that comes later. */
 void auth_answer(struct auth *a, const struct auth_asker *asker, const struct answer *answer);
 
-/* Whether the other verifiers of the route decide alone: the file has never had a login, which is no
- * reason to answer later what Dovecot or a backend knows. Ask after a call that looked at the file. */
-bool auth_skips_file(const struct auth *a, const struct route *route, const struct file_auth *f);
+/* Whether the route has a verifier whose kind is in `kinds`: 1 << AUTH_FILE and so on. */
+bool auth_route_has(const struct auth *a, const struct route *route, unsigned kinds);
+
+/* What a file's result counts for in its route. If the file has never had a login, the others decide:
+ * LATER is no reason not to say what Dovecot or a backend knows. */
+enum answer_result auth_of_file(const struct auth *a, const struct route *route,
+                                const struct file_auth *f, enum answer_result r);
 
 #endif

@@ -72,7 +72,7 @@ static enum answer_result begin_file(struct opening *o, struct file_auth *f)
     enum answer_result r = file_auth_secret(f, o->user, clock_mono_ms(), &secret, &name);
 
     if (r == ANSWER_LATER)
-        return r;
+        return auth_of_file(a, &o->route, f, r);
     o->pending->settling = o->pending->settling || file_auth_is_settling(f);
     o->lines += file_auth_lines(f);
     if (r == ANSWER_NO && o->has_secret && !falls_to(a, o, file_auth_lines(f)))
@@ -122,11 +122,7 @@ static bool begin_from(struct opening *o, enum answer_result *r)
     for (; o->at < o->route.count && *r == ANSWER_NO; o->at++) {
         struct verifier *v = &o->auth->verifier[o->route.section[o->at]];
         switch (v->kind) {
-        case AUTH_FILE:
-            *r = begin_file(o, v->at.file);
-            if (*r == ANSWER_LATER && auth_skips_file(o->auth, &o->route, v->at.file))
-                *r = ANSWER_NO;
-            break;
+        case AUTH_FILE: *r = begin_file(o, v->at.file); break;
         case AUTH_DOVECOT:
             if (begin_dovecot(o, v->at.dovecot))
                 return false;
@@ -183,14 +179,6 @@ static uint32_t unknown_wait(const struct scram_shapes *shapes)
     uint64_t most = atomic_load(&shapes->unknown_ms);
 
     return most < UNKNOWN_MS ? UNKNOWN_MS : (uint32_t)most + UNKNOWN_JITTER_MS;
-}
-
-static bool has_dovecot(const struct opening *o)
-{
-    for (size_t i = 0; i < o->route.count; i++)
-        if (o->auth->verifier[o->route.section[i]].kind == AUTH_DOVECOT)
-            return true;
-    return false;
 }
 
 /* A decoy looks like the challenges that Dovecot sent for others. */
@@ -278,7 +266,7 @@ static bool begin_any(struct opening *o, enum answer_result *r)
         return true;
     o->user = span_of(o->name);
     o->route = config_login_route(o->auth->params.config, o->user);
-    if (has_dovecot(o))
+    if (auth_route_has(o->auth, &o->route, 1U << AUTH_DOVECOT))
         o->wait_ms = unknown_wait(o->auth->params.shapes);
     if (o->route.count == 0)
         look_like_a_file(o);

@@ -292,12 +292,10 @@ static const char *wrong_form(struct span *text, unsigned *number, uint32_t *lin
  * process that has just been started: its passwords must not be refused as wrong ones. */
 static const char *lost(uint32_t before, uint32_t logins)
 {
-    if (logins == 0 && before == 0)
-        return "it has no logins";
     if (logins == 0)
-        return "it has no logins; if that is intended, `mirectl reload --accept-shorter` defers "
-               "them "
-               "all (454)";
+        return before == 0 ? "it has no logins"
+                           : "it has no logins; if that is intended, `mirectl reload "
+                             "--accept-shorter` defers them all (454)";
     if (lines_may_shrink(before, logins))
         return NULL;
     return "fewer than half of its logins are left; if that is intended, `mirectl reload "
@@ -340,13 +338,14 @@ static void reread(struct file_auth *f)
     uint32_t lines = 0;
     unsigned number = 0;
     int r = lines_read(&f->mark, f->path, &text);
+    uint32_t before = logins_before(f);
     struct span sound = buf_span(&text);
     const char *wrong = r < 0 ? lines_error(r) : wrong_form(&sound, &number, &lines);
 
     if (r == -EAGAIN)
         return;
-    f->empty = !wrong && lines == 0 && logins_before(f) == 0;
-    if (!wrong && (wrong = lost(logins_before(f), lines)))
+    f->empty = !wrong && lines == 0 && before == 0;
+    if (!wrong && (wrong = lost(before, lines)))
         number = 0;
     if (wrong) {
         refuse(f, number, wrong);

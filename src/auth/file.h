@@ -18,8 +18,8 @@ struct file_auth;
  * clerk rejects the whole file. */
 unsigned file_auth_check_form(struct span text, const char *path, struct buf *said);
 
-/* Likewise, whether the file has lost so many of the `before` logins that clerks took last (0: none) that
- * they do not take it. */
+/* Likewise, whether the file has lost so many of the `before` logins that clerks took last (0: none)
+ * that they do not take it. */
 unsigned file_auth_check_loss(struct span text, const char *path, uint32_t before,
                               struct buf *said);
 
@@ -38,9 +38,10 @@ unsigned file_auth_check_lines(struct span text, const char *path, struct buf *s
 /* Checks a password. It always computes one hash. For an unknown name the hash has the method and
  * cost of a line, always the same line for that name; over many unknown names the methods are as
  * frequent as in the file. So neither one duration nor many reveal which names are in the file.
- * now_ms is monotonic. LATER: the file could never be read, or has never had a login. *name (NULL: not wanted) becomes the
- * name as the file has it, valid until the next call; it does not change if the file has no such
- * line. The case of names does not matter, but a line with the same case is preferred. */
+ * now_ms is monotonic. LATER: the file could never be read, or has never had a login. *name (NULL:
+ * not wanted) becomes the name as the file has it, valid until the next call; it does not change if
+ * the file has no such line. The case of names does not matter, but a line with the same case is
+ * preferred. */
 enum answer_result file_auth_check(struct file_auth *f, struct span user, struct span password,
                                    uint64_t now_ms, struct span *name);
 
