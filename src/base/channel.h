@@ -11,7 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { NOTE_TEXT = 4096, NOTE_FDS = 4 };
+enum {
+    NOTE_TEXT = 4096,
+    NOTE_FDS = 4,
+    NOTES_IN_TURN = 64, /* that a loop reads from one channel before others have their turn */
+};
 
 struct note {
     uint32_t kind; /* enum note_kind of query/notes.h */

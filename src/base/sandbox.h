@@ -29,8 +29,9 @@ enum sandbox_calls {
      * that sandbox_load_modules() has not loaded are refused, without an end of the process */
     SANDBOX_MODULES = 128,
     SANDBOX_UNIX = 256, /* new unix sockets, and connect() */
-    /* set most options of a socket (the firewall: all), end both its directions, and make a descriptor blocking. Sockets
-     * that processes share have these in common, so a role that can do without does. */
+    /* set most options of a socket (with SANDBOX_NETFILTER all), end both its directions, and make a
+     * descriptor blocking. Sockets that processes share have these in common, so a role that can do
+     * without does. */
     SANDBOX_OPTIONS = 512,
     SANDBOX_UDP = 1024,      /* new sockets of UDP, and connect(): to any host and port */
     SANDBOX_NETFILTER = 2048 /* the firewall's rules; also SANDBOX_NETLINK */

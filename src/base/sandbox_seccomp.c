@@ -310,8 +310,9 @@ static int allow_threads(scmp_filter_ctx filter, unsigned groups)
 }
 
 /* Allows fcntl(2), but not what sends signals to other processes (F_SETOWN, F_SETSIG, O_ASYNC), nor
- * what changes files and pipes for others (with O_DIRECT writes to the log would fail). A flag like O_NONBLOCK belongs to all processes that share
- * the descriptor: a process that cannot clear it cannot make another one wait. */
+ * what changes files and pipes for others (with O_DIRECT writes to the log would fail). A flag like
+ * O_NONBLOCK belongs to all processes that share the descriptor: a process that cannot clear it cannot
+ * make another one wait. */
 static int allow_fcntl(scmp_filter_ctx filter, unsigned groups)
 {
     static const int commands[] = {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL};

@@ -9,8 +9,8 @@
 /* command.c: carries out a request, now or later. */
 void control_run(struct control *c, const struct request *r);
 
-/* The tag of the next question: not 0, and of no question that waits. Tags begin with the time in us, so
- * a late answer to a process that has died never matches a question of ours. */
+/* The tag of the next question: not 0, and of no question that waits. Tags begin with the time in us,
+ * so a late answer to a process that has died never matches a question of ours. */
 uint64_t steering_tag(struct steering *s);
 
 /* Sends a note to the master whose NOTE_RESULT becomes the answer to `c`. */

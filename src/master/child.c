@@ -24,8 +24,6 @@
 #include "master/title.h"
 #include "query/notes.h"
 
-enum { NOTES_IN_TURN = 64 };
-
 /* ---- in the child ---- */
 
 /* Ignores these signals, which Ctrl-C and a service manager send to the whole group: the master

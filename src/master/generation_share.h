@@ -23,14 +23,15 @@ int generation_share(struct generation *g);
 /* Closes and unmaps it in this process. */
 void generation_unshare(struct generation *g);
 
-/* How many logins that file of passwords had when the generation's clerks took it; 0: they have none. */
+/* How many logins that file of passwords had when the generation's clerks took it; 0: they have
+ * none. */
 uint32_t generation_logins(const struct generation *g, const char *path);
 
 /* Unmaps what the verifiers can check in this process, which does not need it. */
 void generation_forget_offers(struct generation *g);
 
-/* Lets this process, a worker, only read what the verifiers can check: a worker that was taken over could
- * switch AUTH off for all. Returns 0 or -errno. */
+/* Lets this process, a worker, only read what the verifiers can check: a worker that was taken over
+ * could switch AUTH off for all. Returns 0 or -errno. */
 int generation_offers_read_only(const struct generation *g);
 
 /* The pair for a slot's queries of one queue, and the one for its second messages to one clerk. */

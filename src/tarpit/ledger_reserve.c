@@ -224,8 +224,8 @@ static bool has_little(const struct ledger_slot *slot)
            good_of(slot) < LEDGER_LITTLE_GOOD;
 }
 
-/* The weakest place of that maker, if it is weaker than `below`; NULL: none. `little`: only of those with
- * little good mail. */
+/* The weakest place of that maker, if it is weaker than `below`; NULL: none. `little`: only of those
+ * with little good mail. */
 static struct ledger_slot *weakest(const struct places *p, unsigned maker, bool little,
                                    uint64_t below, uint64_t now)
 {

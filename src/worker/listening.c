@@ -46,8 +46,8 @@ static bool accept_one(struct worker *w, int listener, struct accepted *out, boo
         socklen_t len = sizeof sa;
         out->fd = accept4(listener, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (out->fd >= 0) {
-            int one =
-                1; /* what a worker that was taken over has set on the listener is inherited */
+            /* what a worker that was taken over has set on the listener is inherited */
+            int one = 1;
             setsockopt(out->fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof one);
             out->peer = addr_from_sockaddr((struct sockaddr *)&sa, len);
             out->peer = addr_of_peer(&out->peer);

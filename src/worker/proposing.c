@@ -86,14 +86,16 @@ static void settle(void *arg)
 {
     struct worker *w = arg;
     uint64_t begun = clock_mono_ms(), most = begun < w->settle_from ? SHORT_WAIT_MS : WAIT_MS;
+    bool done;
 
     proposing_flush(w);
-    while (!proposals_are_done(w->params->proposals) && clock_mono_ms() <= begun + most)
+    while (!(done = proposals_are_done(w->params->proposals)) && clock_mono_ms() <= begun + most)
         sched_yield();
-    if (most == WAIT_MS && !proposals_are_done(w->params->proposals))
+    if (done)
+        return;
+    if (most == WAIT_MS)
         w->settle_from = begun + WAIT_MS + NO_WAIT_MS;
-    if (!proposals_are_done(w->params->proposals))
-        proposals_give_up(w->params->proposals);
+    proposals_give_up(w->params->proposals);
 }
 
 int proposing_open(struct worker *w)

@@ -147,6 +147,23 @@ static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_p
     smtp_recipient_is(&c->smtp, v, address, other);
 }
 
+/* A recipient in a domain that is not ours. */
+static void judge_abroad(struct worker *w, struct conn *c, const struct tarpit_permit *permit,
+                         struct span address)
+{
+    const struct config_networks *relay = &w->config->relay;
+    bool may =
+        (c->smtp.flags & SMTP_AUTHENTICATED) || networks_contain(relay->at, relay->count, &c->peer);
+
+    if (may && w->relay && relay_only_stores(w->relay, address)) {
+        struct reply not_here = reply_make(REPLY_NOT_HERE, address);
+        not_here.offence = OFFENCE_NONE;
+        recipient_is(w, c, permit, RECIPIENT_OTHER, address, &not_here);
+    } else {
+        recipient_is(w, c, permit, may ? RECIPIENT_TAKE : RECIPIENT_RELAYING, address, NULL);
+    }
+}
+
 /* Decides what needs no query; false: a clerk must be queried. */
 static bool known_here(struct worker *w, struct conn *c, const struct tarpit_permit *permit,
                        struct span address, struct span folded)
@@ -160,14 +177,7 @@ static bool known_here(struct worker *w, struct conn *c, const struct tarpit_per
     if (sign == folded.len && is_postmaster(local)) {
         recipient_is(w, c, permit, RECIPIENT_TAKE, address, NULL);
     } else if (!config_is_local(config, domain)) {
-        bool may = (c->smtp.flags & SMTP_AUTHENTICATED) ||
-                   networks_contain(config->relay.at, config->relay.count, &c->peer);
-        struct reply not_here = reply_make(REPLY_NOT_HERE, address);
-        not_here.offence = OFFENCE_NONE;
-        if (may && w->relay && relay_only_stores(w->relay, address))
-            recipient_is(w, c, permit, RECIPIENT_OTHER, address, &not_here);
-        else
-            recipient_is(w, c, permit, may ? RECIPIENT_TAKE : RECIPIENT_RELAYING, address, NULL);
+        judge_abroad(w, c, permit, address);
     } else if (is_postmaster(local)) {
         recipient_is(w, c, permit, RECIPIENT_TAKE, address, NULL);
     } else if (config_is_trap(config, folded)) {

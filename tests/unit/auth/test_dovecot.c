@@ -243,20 +243,27 @@ static void test_an_ok_may_let_nobody_in(void **state)
     }
 }
 
+/* The n-th login by SCRAM; Dovecot says OK to its proof, with these fields and this last message. */
+static void prove(struct state *s, int n, const char *fields, struct span last)
+{
+    struct dovecot_login login = scram(s, 2 * n);
+    struct dovecot_request r = request(2 * n + 1, 0, 9000);
+    char before[200];
+
+    snprintf(before, sizeof before, "CONT\t%d\t", n + 1);
+    say(s, line(before, SPAN(CHALLENGE)));
+    assert_true(dovecot_scram_end(s->d, &r, &login, SPAN("c=biws,r=x,p=eA=="), s->now));
+    snprintf(before, sizeof before, "OK\t%d\tuser=alice%s\tresp=", n + 1, fields);
+    say(s, line(before, last));
+}
+
 static void test_an_ok_to_a_proof_may_let_nobody_in(void **state)
 {
     struct state *s = *state;
-    char before[200];
 
     connect_it(s);
     for (int i = 0; i < OKS; i++) {
-        struct dovecot_login login = scram(s, 2 * i);
-        snprintf(before, sizeof before, "CONT\t%d\t", i + 1);
-        say(s, line(before, SPAN(CHALLENGE)));
-        struct dovecot_request r = request(2 * i + 1, 0, 9000);
-        assert_true(dovecot_scram_end(s->d, &r, &login, SPAN("c=biws,r=x,p=eA=="), s->now));
-        snprintf(before, sizeof before, "OK\t%d\tuser=alice%s\tresp=", i + 1, oks[i].fields);
-        say(s, line(before, SPAN(SIGNATURE)));
+        prove(s, i, oks[i].fields, SPAN(SIGNATURE));
         if (logins[2 * i + 1].result != (int)oks[i].result)
             fail_msg("%s: %d", oks[i].fields, logins[2 * i + 1].result);
         assert_string_equal(logins[2 * i + 1].text, oks[i].result == ANSWER_YES ? SIGNATURE : "");
@@ -346,17 +353,10 @@ static void test_last_messages_without_a_signature_let_nobody_in(void **state)
                                       "e=other-error," SIGNATURE};
     enum { BAD = sizeof bad / sizeof *bad };
     struct state *s = *state;
-    char before[64];
 
     connect_it(s);
     for (int i = 0; i < BAD; i++) {
-        struct dovecot_login login = scram(s, 2 * i);
-        snprintf(before, sizeof before, "CONT\t%d\t", i + 1);
-        say(s, line(before, SPAN(CHALLENGE)));
-        struct dovecot_request r = request(2 * i + 1, 0, 9000);
-        assert_true(dovecot_scram_end(s->d, &r, &login, SPAN("c=biws,r=x,p=eA=="), s->now));
-        snprintf(before, sizeof before, "OK\t%d\tuser=alice\tresp=", i + 1);
-        say(s, line(before, span_of(bad[i])));
+        prove(s, i, "", span_of(bad[i]));
         assert_int_equal(logins[2 * i].result, ANSWER_MORE);
         if (logins[2 * i + 1].result != ANSWER_LATER || logins[2 * i + 1].text[0])
             fail_msg("%s: %d %s", bad[i], logins[2 * i + 1].result, logins[2 * i + 1].text);
