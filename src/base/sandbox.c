@@ -87,6 +87,10 @@ const char *sandbox_lack(unsigned available, unsigned *at, bool *grave)
         if (available & parts[i].part || (available & parts[i].of) != parts[i].of)
             continue;
         *grave = parts[i].grave;
+        if (parts[i].part == SANDBOX_LANDLOCK_FILES && sandbox_landlock_forbidden())
+            return "a filter of system calls (SystemCallFilter of the unit) forbids Landlock, so "
+                   "no process is confined by it; allow landlock_create_ruleset, "
+                   "landlock_add_rule and landlock_restrict_self there, and restart mired";
         return parts[i].text;
     }
     return NULL;

@@ -118,7 +118,8 @@ unsigned sandbox_available(void);
 const char *sandbox_name(unsigned in_force);
 
 /* What a machine with these parts (sandbox_available()) lacks, one sentence for people for each part
- * that is missing. Call it with *at = 0 and until it returns NULL. *grave: a process that was taken
+ * that is missing. After sandbox_probe() has found a filter that forbids Landlock, it says so and not
+ * that the kernel has none. Call it with *at = 0 and until it returns NULL. *grave: a process that was taken
  * over can do more than its role needs; otherwise another part covers most of it. Returns static
  * strings. */
 const char *sandbox_lack(unsigned available, unsigned *at, bool *grave);

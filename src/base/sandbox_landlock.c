@@ -91,6 +91,11 @@ bool sandbox_probe(void)
     return !forbidden;
 }
 
+bool sandbox_landlock_forbidden(void)
+{
+    return forbidden;
+}
+
 void sandbox_begin(struct sandbox *s, unsigned calls, bool any_port)
 {
     struct rules rules = {0};

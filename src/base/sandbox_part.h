@@ -23,6 +23,9 @@ unsigned sandbox_enter_landlock(struct sandbox *s, int *error);
 /* What a process of this machine could have in force of Landlock. */
 unsigned sandbox_landlock_available(void);
 
+/* Whether sandbox_probe() has found that Landlock's calls end the process. */
+bool sandbox_landlock_forbidden(void);
+
 /* sandbox_seccomp.c: enters the filter for the calls of `s`. Returns SANDBOX_SECCOMP, or 0 if the
  * kernel has no seccomp or if it fails; then -errno is in *error unless an error is there already.
  */

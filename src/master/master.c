@@ -260,8 +260,8 @@ static void log_start(const struct master *m, const struct config *config)
 /* Says what no process of this program will have; a reload changes nothing about it. */
 static void tell_sandbox(const struct config *config)
 {
-    unsigned available, at = 0;
     const char *lack;
+    unsigned at = 0;
     bool grave;
 
     if (!sandbox_is_built())
@@ -270,15 +270,8 @@ static void tell_sandbox(const struct config *config)
         log_info("`sandbox` is off: a process that is taken over can do what its user can");
         return;
     }
-    bool allowed = sandbox_probe();
-    if (!allowed)
-        log_warn("a filter of system calls (SystemCallFilter of the unit) forbids Landlock, so no "
-                 "process is confined by it; allow landlock_create_ruleset, landlock_add_rule and "
-                 "landlock_restrict_self there, and restart mired");
-    available =
-        sandbox_available() |
-        (allowed ? 0 : SANDBOX_LANDLOCK_FILES | SANDBOX_LANDLOCK_TCP | SANDBOX_LANDLOCK_SIGNALS);
-    while ((lack = sandbox_lack(available, &at, &grave)))
+    (void)sandbox_probe();
+    while ((lack = sandbox_lack(sandbox_available(), &at, &grave)))
         if (grave)
             log_warn("%s", lack);
         else

@@ -9,6 +9,7 @@
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -65,6 +66,9 @@ static void confine_or_exit(bool expected)
         _exit(3);
     if (!(in_force & SANDBOX_SECCOMP))
         _exit(4);
+    const char *lack = sandbox_lack(SANDBOX_SECCOMP, &(unsigned){0}, &(bool){false});
+    if ((strstr(lack, "forbids Landlock") != NULL) == expected)
+        _exit(5);
 }
 
 static void under_a_filter_that_forbids_it(void)
