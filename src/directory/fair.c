@@ -7,10 +7,13 @@
  * `all`, is common to all slots. */
 #include "directory/fair.h"
 #include "base/container.h"
+#include "base/siphash.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
 
 enum { BUCKETS = 1024, ALL_SLOTS = UINT16_MAX };
 
@@ -38,6 +41,7 @@ struct slot {
 };
 
 struct fair {
+    struct sipkey key; /* of the buckets: clients choose their addresses */
     uint32_t asked_most, waiting_most;
     uint32_t waiting, asked, asked_in_debt;
     uint32_t slots, active; /* active: slots that wait or have items in flight */
@@ -62,6 +66,10 @@ struct fair *fair_open(uint32_t asked, uint32_t waiting, uint32_t slots)
 
     if (!f)
         return NULL;
+    if (getrandom(&f->key, sizeof f->key, 0) != sizeof f->key) {
+        free(f);
+        return NULL;
+    }
     f->asked_most = asked;
     f->waiting_most = waiting;
     f->slots = slots;
@@ -96,11 +104,13 @@ uint32_t fair_asked(const struct fair *f)
 static struct fair_node **bucket_of(struct fair *f, const struct addr *addr, bool network,
                                     uint32_t slot, enum query_rank rank)
 {
-    uint32_t hash = 2166136261u ^ (uint32_t)rank ^ (uint32_t)network << 8 ^ slot << 9;
+    struct {
+        uint8_t octets[sizeof addr->octets];
+        uint32_t rank, network, slot;
+    } of = {.rank = rank, .network = network, .slot = slot};
 
-    for (size_t i = 0; i < sizeof addr->octets; i++)
-        hash = (hash ^ addr->octets[i]) * 16777619u;
-    return &f->bucket[(hash ^ hash >> 16) % BUCKETS];
+    memcpy(of.octets, addr->octets, sizeof of.octets);
+    return &f->bucket[siphash(&f->key, &of, sizeof of) % BUCKETS];
 }
 
 static struct fair_node *node_get(struct fair *f, const struct addr *addr, struct fair_node *parent,

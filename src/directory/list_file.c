@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -355,7 +356,8 @@ struct list_file *list_file_open(const struct list_kind *kind, const char *path,
     f->path = strdup(path);
     f->copy = copy_path(kind, state, path);
     f->keeps_copy = how == LIST_KEEP_COPY;
-    if (!f->path) {
+    /* Users of a site choose what their addresses are, and so lines of its list. */
+    if (!f->path || getrandom(&f->key, sizeof f->key, 0) != sizeof f->key) {
         list_file_close(f);
         return NULL;
     }

@@ -434,6 +434,8 @@ static int open_all(struct fleet *f)
     if (getrandom(&f->instance, sizeof f->instance, 0) != sizeof f->instance)
         return -EIO;
     f->instance >>= 8;
+    if (getrandom(&f->places, sizeof f->places, 0) != sizeof f->places)
+        return -EIO;
     f->owner = params->generation + UINT64_C(1);
     f->mirror = (struct mirror){
         .ledger = params->ledger, .others = params->others, .rules = config->tarpit};

@@ -95,6 +95,7 @@ struct fleet {
     bool said_away, said_ready, joined, emptied, others_from_before, twin_said;
     char why[256]; /* it is away */
     uint64_t owner, instance;
+    struct sipkey places; /* of `expiry` and `asked` */
     uint64_t asked_time_us;
     uint64_t ready_ms;               /* monotonic: it says by then that it is ready */
     uint64_t joined_ms;              /* wall */

@@ -4,6 +4,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/random.h>
+
+#include "fleet/name_hash.h"
 
 enum { PLACES = 4 * OUTBOX_MOST };
 
@@ -11,6 +14,8 @@ int outbox_open(struct outbox *o)
 {
     *o = (struct outbox){.item = calloc(OUTBOX_MOST, sizeof *o->item),
                          .place = calloc(PLACES, sizeof *o->place)};
+    if (getrandom(&o->key, sizeof o->key, 0) != sizeof o->key)
+        return -EIO;
     return o->item && o->place ? 0 : -ENOMEM;
 }
 
@@ -23,8 +28,7 @@ void outbox_close(struct outbox *o)
 
 static uint32_t *place_of(struct outbox *o, const struct ledger_name *n)
 {
-    uint64_t h = (n->id ^ (uint64_t)n->kind << 56) * UINT64_C(0x9e3779b97f4a7c15);
-    return &o->place[h >> 32 & (PLACES - 1)];
+    return &o->place[name_hash(&o->key, n) & (PLACES - 1)];
 }
 
 bool outbox_add(struct outbox *o, const struct outbox_item *item)

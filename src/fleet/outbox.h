@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/siphash.h"
 #include "tarpit/ledger_others.h"
 
 enum { OUTBOX_MOST = 1 << 16 };
@@ -22,9 +23,10 @@ struct outbox {
     struct outbox_item *item; /* a circle */
     uint32_t *place;          /* by hash of the name: a position, plus 1, that may be another's */
     uint32_t first, count;
+    struct sipkey key;
 };
 
-/* 0 or -ENOMEM. */
+/* 0, -ENOMEM or -EIO (no random key). */
 int outbox_open(struct outbox *o);
 void outbox_close(struct outbox *o);
 

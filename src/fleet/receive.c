@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "fleet/fleet_part.h"
+#include "fleet/name_hash.h"
 
 enum {
     TAIL_SILENCE_MS = 3000,
@@ -78,11 +79,10 @@ static void take_share(struct fleet *f, struct member *m, struct share *s, struc
 
 static uint64_t *asked_place(struct fleet *f, const struct ledger_name *n, uint64_t *value)
 {
-    uint64_t h = (n->id ^ (uint64_t)n->kind << 56) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t h = name_hash(&f->places, n);
 
-    h ^= h >> 32;
     *value = h << EPOCH_BITS | (f->epoch & ((1 << EPOCH_BITS) - 1));
-    return &f->asked[h & (ASKED_PLACES - 1)];
+    return &f->asked[h >> (64 - EPOCH_BITS) & (ASKED_PLACES - 1)];
 }
 
 struct of_key {

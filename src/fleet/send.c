@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "fleet/fleet_part.h"
+#include "fleet/name_hash.h"
 
 enum { RING_AT_ONCE = 1 << 16, SWEEP_AT_ONCE = 1 << 16, STUCK_MS = 1000, EXPIRY_LEAST_S = 60 };
 
@@ -208,7 +209,7 @@ static void other_told(struct link_redis *l, uint64_t arg, const redisReply *r)
 
 static uint64_t *expiry_place(struct fleet *f, const struct ledger_name *n, uint64_t *tag)
 {
-    uint64_t h = (n->id ^ n->kind) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t h = name_hash(&f->places, n);
 
     *tag = h & UINT32_MAX;
     return &f->expiry[h >> 32 & (EXPIRY_PLACES - 1)];

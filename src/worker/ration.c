@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/siphash.h"
 
@@ -22,6 +23,7 @@ struct place {
 };
 
 struct rations {
+    struct sipkey key;
     uint16_t number[SETS * WAYS]; /* of a place, from 1 on; 0: none yet. They stay */
     uint32_t numbers;             /* places that have a number */
     struct place place[SETS * WAYS];
@@ -36,8 +38,13 @@ struct rations *rations_open(uint32_t workers)
 {
     struct rations *r = calloc(1, sizeof *r);
 
-    if (r)
-        r->workers = workers ? workers : 1;
+    if (!r)
+        return NULL;
+    if (getrandom(&r->key, sizeof r->key, 0) != sizeof r->key) {
+        free(r);
+        return NULL;
+    }
+    r->workers = workers ? workers : 1;
     return r;
 }
 
@@ -52,12 +59,11 @@ static bool is_idle(const struct place *p, uint64_t now)
            (p->full_ms <= now && !p->sessions && !p->refused && !p->offences);
 }
 
+/* Who knows the key can fill the set of a client that is no stranger with a few addresses. Then that
+ * client has no limit of its own. */
 static uint16_t *set_of(struct rations *r, const struct addr *client)
 {
-    /* no secret: a client that fills a set on purpose is counted with the others */
-    static const struct sipkey key;
-
-    return r->number + siphash(&key, client->octets, sizeof client->octets) % SETS * WAYS;
+    return r->number + siphash(&r->key, client->octets, sizeof client->octets) % SETS * WAYS;
 }
 
 /* The place with this number; a new one if it is 0. */

@@ -33,7 +33,7 @@ struct ration_sum {
 
 struct rations;
 
-/* For one of `workers` workers; NULL without memory. */
+/* For one of `workers` workers; NULL without memory or a random key. */
 struct rations *rations_open(uint32_t workers);
 void rations_close(struct rations *r);
 

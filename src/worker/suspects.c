@@ -1,9 +1,11 @@
 /* A hash set of networks: an address is looked up once for each prefix length that occurs, and
- * lists have only a few. It is read when the worker starts; a reload starts another worker. */
+ * lists have only a few. The key is secret, because owners of networks choose what a published list
+ * has. It is read when the worker starts; a reload starts another worker. */
 #include "worker/suspects.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/clock.h"
 #include "base/siphash.h"
@@ -13,14 +15,12 @@ enum { EMPTY = 255, FIRST_SIZE = 64 };
 
 static uint32_t slot_of(const struct suspects *s, const struct network *n)
 {
-    /* no secret: only the administrator chooses the entries */
-    static const struct sipkey key = {0};
     uint8_t text[18];
 
     memcpy(text, n->base.octets, 16);
     text[16] = n->base.family;
     text[17] = n->bits;
-    return (uint32_t)siphash(&key, text, sizeof text) & (s->size - 1);
+    return (uint32_t)siphash(&s->key, text, sizeof text) & (s->size - 1);
 }
 
 /* The slot of `n`, or the free one for it. */
@@ -146,7 +146,8 @@ static bool is_changing(const struct suspects *s)
 bool suspects_open(struct suspects *s, const struct config *config, bool confirmed)
 {
     *s = (struct suspects){.config = config};
-    if (!files_open(s, confirmed) || !build(s)) {
+    if (getrandom(&s->key, sizeof s->key, 0) != sizeof s->key || !files_open(s, confirmed) ||
+        !build(s)) {
         suspects_close(s);
         return false;
     }

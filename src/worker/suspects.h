@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "base/siphash.h"
 #include "config/config.h"
 
 struct list_file;
@@ -14,6 +15,7 @@ struct list_file;
 struct suspects {
     struct network *slot; /* private: a hash table; bits 255: empty */
     uint32_t count, size;
+    struct sipkey key;        /* private */
     bool has4[33], has6[129]; /* private: which lengths of prefix there are */
     const struct config *config;
     struct list_file **file; /* private: open until each has settled; NULL: none is */
@@ -23,7 +25,7 @@ struct suspects {
 /* Reads everything that `config->suspect` names: networks, and "file:PATH" with one a line. A file
  * with a wrong line, or one that is being written, is not accepted: its earlier version counts
  * (list_file.h), or none, because mail does not wait for a list. `confirmed`: by a reload. False
- * without memory. */
+ * without memory or a random key. */
 bool suspects_open(struct suspects *s, const struct config *config, bool confirmed);
 void suspects_close(struct suspects *s);
 

@@ -421,6 +421,20 @@ def test_redis_is_emptied(redis, fleet):
     until(lambda: agree(other, one, two))
 
 
+def test_each_key_gets_a_time_to_live(redis, fleet):
+    """Clients whose addresses have the last 19 bits in common, and their networks: a member that takes one for
+    another believes that its key lasts long enough, and the key stays in Redis without end."""
+    r = redis()
+    one, two = fleet(r)
+    sources = [f"127.{9 + 8 * n}.202.3" for n in range(4)]
+    for source in sources:
+        offend(one, source)
+        until(lambda: r.ask("HGET", f"mx:c{source}", "mx1"))
+    keys = [key for key in r.ask("KEYS", "mx:*") if b".202." in key]
+    assert len(keys) >= len(sources)
+    until(lambda: all(r.ask("PTTL", key) > 60000 for key in keys))
+
+
 def test_a_key_of_another_program_does_not_stop_the_fleet(redis, fleet):
     """It is a string where mired has a hash. Its client is known through the stream, and all others as always."""
     r = redis()

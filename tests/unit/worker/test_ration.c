@@ -6,11 +6,20 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 
 #include <cmocka.h>
 
 #include "worker/ration.h"
+
+/* In place of the C library's: the same places in each run. */
+ssize_t getrandom(void *out, size_t len, unsigned flags)
+{
+    memset(out, 0x5a, len);
+    return (ssize_t)len;
+}
 
 static struct rations *r;
 static struct ration_sum total, sums[RATION_TOLD_MAX + 2];
