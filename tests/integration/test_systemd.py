@@ -242,6 +242,91 @@ def test_what_an_administrator_has_made_before_the_package_keeps_one_user(machin
     assert machine.users()["store"] == {"mired"}
 
 
+def test_half_an_installation_before_is_made_whole(machine):
+    """The disk was full, or the power went, while the first configuration copied its file."""
+    half = (machine.root / DROPIN).parent.with_suffix(".d.new")
+    half.mkdir(parents=True)
+    (half / "separate-users.conf").write_text("[Service]\nUser=root\n")
+    machine.script("postinst", "configure", "")
+    assert (machine.root / DROPIN).read_text() == (SOURCE / "dist/separate-users.conf").read_text() and not half.exists()
+
+
+def test_no_number_of_failed_starts_ends_the_tries(machine):
+    """At boot an address, a mount or a certificate may come minutes late. Here it is the configuration."""
+    machine.script("postinst", "configure", "")
+    config = machine.root / "etc/mired/mired.conf"
+    later = config.rename(config.with_suffix(".later"))
+    assert machine.run("systemctl", "start", "mired").returncode != 0
+    until(lambda: int(machine.show("NRestarts")["NRestarts"]) > 6)
+    later.rename(config)
+    until(lambda: machine.show("ActiveState") == {"ActiveState": "active"})
+    machine.passes()
+    machine.stop()
+
+
+def test_mail_waits_for_the_mount_of_its_folder_and_a_worker_killed_for_memory_ends_no_other(machine):
+    for old in ("0.1.0", ""):
+        machine.script("postinst", "configure", old)
+        shown = machine.show("RequiresMountsFor", "OOMPolicy")
+        assert "/var/lib/mired" in shown["RequiresMountsFor"].split() and shown["OOMPolicy"] == "continue"
+
+
+def test_a_package_that_is_removed_runs_no_more(machine):
+    machine.script("postinst", "configure", "")
+    machine.start()
+    machine.passes()
+    master = machine.master()
+    machine.script("prerm", "remove")
+    assert not processes.alive(master) and machine.show("ActiveState", "Result") == {"ActiveState": "inactive", "Result": "success"}
+    machine.script("postrm", "remove")
+    assert len(machine.messages()) == 1
+
+
+def test_without_systemd_it_runs_no_more_either(machine):
+    """Somebody has started it by hand."""
+    machine.script("postinst", "configure", "")
+    machine.must("sh", "-c", "mired >/run/mired.log 2>&1 & exec 2>&1; until [ -S /run/mired/control ]; do sleep 0.1; done")
+    until(lambda: machine.run("mirectl", "status").returncode == 0)
+    machine.script("prerm", "remove")
+    until(lambda: not (machine.root / "run/mired/control").exists())
+
+
+def test_an_installation_after_a_purge_opens_the_mailboxes_that_it_left(machine):
+    """They belong to mired-store still, and only root can start processes as it."""
+    machine.script("postinst", "configure", "")
+    machine.start()
+    machine.passes()
+    machine.stop()
+    machine.script("postrm", "purge")
+    machine.script("postinst", "configure", "")
+    machine.start()
+    machine.passes()
+    assert runs_apart(machine) and len(machine.messages()) == 2
+    machine.stop()
+
+
+def test_a_purge_leaves_no_number_to_the_next_user(machine):
+    """What it may not remove (keys, mailboxes of another `state`, backups) belongs to nobody else then."""
+    machine.script("postinst", "configure", "")
+    machine.must("install", "-D", "-o", "root", "-g", "mired", "-m", "0640", "/dev/null", "/etc/mired/tls.key")
+    machine.must("install", "-D", "-o", "mired-store", "-m", "0600", "/dev/null", "/var/lib/other/mail/message")
+    machine.script("postrm", "purge")
+    machine.must("adduser", "--system", "--group", "--quiet", "--no-create-home", "next")
+    assert machine.must("stat", "-c", "%G", "/etc/mired/tls.key").strip() == "mired"
+    assert machine.owner("/var/lib/other/mail/message") == "mired-store"
+
+
+def test_what_is_purged_does_not_start_by_itself_when_it_comes_again(machine):
+    """A link of the administrator's own unit stays."""
+    machine.script("postinst", "configure", "")
+    wants = machine.root / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir()
+    for target, stays in (("/lib/systemd/system", False), ("/usr/lib/systemd/system", False), ("/etc/systemd/system", True)):
+        (wants / "mired.service").symlink_to(f"{target}/mired.service")
+        machine.script("postrm", "purge")
+        assert (wants / "mired.service").is_symlink() == stays
+
+
 def test_a_purge_leaves_mail_and_its_user(machine):
     machine.script("postinst", "configure", "")
     machine.start()
