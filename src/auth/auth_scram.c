@@ -64,6 +64,15 @@ static bool falls_to(const struct auth *a, const struct opening *o, size_t lines
     return (double)(siphash_end(&h) >> 11) * 0x1p-53 * (double)o->lines < (double)lines;
 }
 
+/* A decoy's salt is computed. For a name that exists it is, too, and not used: the time of the answer
+ * must not tell which it is. */
+static void work_as_for_a_decoy(const struct opening *o)
+{
+    struct scram_secret unused;
+
+    scram_secret_decoy(&o->auth->params.decoys, o->user, &o->secret, &unused);
+}
+
 static enum answer_result begin_file(struct opening *o, struct file_auth *f)
 {
     const struct auth *a = o->auth;
@@ -81,7 +90,10 @@ static enum answer_result begin_file(struct opening *o, struct file_auth *f)
     o->has_secret = true;
     if (r == ANSWER_YES && buf_add_span(&o->pending->name, name) < 0)
         return ANSWER_LATER;
-    return r == ANSWER_YES ? begin_here(o) : r;
+    if (r != ANSWER_YES)
+        return r;
+    work_as_for_a_decoy(o);
+    return begin_here(o);
 }
 
 /* Unknown name: the client must not notice that before it sends its proof, which is then

@@ -11,13 +11,14 @@ import select
 
 import pytest
 
-from lib import ports
+from lib import ports, scram
 from lib.mired import PASSWORDS, password_file
 from lib.smtp import Client
 from lib.waiting import until
 
 KNOWN, LOCKED, UNKNOWN = "alice@example.test", "carol@example.test", "nobody@example.test"
 NAMES = [KNOWN, LOCKED, UNKNOWN]
+SCRAM_TRIES = 600
 
 
 def with_a_locked_account(passwords):
@@ -221,6 +222,35 @@ def test_the_time_of_a_wrong_password_does_not_tell_who_exists(mired):
     report(samples)
     for name in (LOCKED, UNKNOWN):
         assert differ(samples[KNOWN], samples[name]) > 0.001, name
+
+
+def with_a_locked_scram_account(passwords):
+    text = scram.password_file(passwords | {LOCKED: "locked"})
+    return text.replace(f"{LOCKED}:", f"{LOCKED}:!")
+
+
+@pytest.mark.soak
+@pytest.mark.alone
+def test_the_times_of_scram_do_not_tell_who_exists(mired):
+    """Of the first message, which asks for the salt, and of the second one, which has a wrong proof."""
+    m = mired(tarpit="time = 0", stored=with_a_locked_scram_account)
+    second = {name: [] for name in NAMES}
+
+    def login(name):
+        with Client(m.submission) as c:
+            c.ehlo()
+            attempt = scram.Login(c, name, "guess")
+            first = attempt.begin()
+            reply = attempt.prove()
+            assert (first.code, reply.code) == (334, 535)
+            second[name].append(reply.seconds)
+            return first.seconds
+
+    first = sampled(SCRAM_TRIES, login, NAMES)
+    for which, samples in (("first", first), ("second", second)):
+        report(samples)
+        for name in (LOCKED, UNKNOWN):
+            assert differ(samples[KNOWN], samples[name]) > 0.001, (which, name)
 
 
 @pytest.mark.soak

@@ -434,6 +434,90 @@ static void test_a_challenge_that_costs_the_client_too_much_never_reaches_it(voi
 
 #define WITH(open, test) cmocka_unit_test_setup_teardown(test, open, close_all)
 
+/* ---- what a message costs ---- */
+
+/* Linked in place of OpenSSL's: they count what is computed, which a busy machine does not change. */
+static struct {
+    unsigned calls; /* of both */
+    size_t octets;
+} worked;
+
+unsigned char *__real_HMAC(const EVP_MD *md, const void *key, int key_len, const unsigned char *d,
+                           size_t n, unsigned char *out, unsigned int *len);
+unsigned char *__wrap_HMAC(const EVP_MD *md, const void *key, int key_len, const unsigned char *d,
+                           size_t n, unsigned char *out, unsigned int *len);
+int __real_EVP_Digest(const void *d, size_t n, unsigned char *out, unsigned int *len,
+                      const EVP_MD *type, ENGINE *e);
+int __wrap_EVP_Digest(const void *d, size_t n, unsigned char *out, unsigned int *len,
+                      const EVP_MD *type, ENGINE *e);
+
+unsigned char *__wrap_HMAC(const EVP_MD *md, const void *key, int key_len, const unsigned char *d,
+                           size_t n, unsigned char *out, unsigned int *len)
+{
+    worked.calls++;
+    worked.octets += n;
+    return __real_HMAC(md, key, key_len, d, n, out, len);
+}
+
+int __wrap_EVP_Digest(const void *d, size_t n, unsigned char *out, unsigned int *len,
+                      const EVP_MD *type, ENGINE *e)
+{
+    worked.calls++;
+    worked.octets += n;
+    return __real_EVP_Digest(d, n, out, len, type, e);
+}
+
+#define LOCKED "carol@example.test:!" SECRET "\n"
+#define LONG_SALT                                                                                  \
+    "{SCRAM-SHA-256}4096,"                                                                         \
+    "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw==,"    \
+    "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+
+static int open_locked(void **state)
+{
+    open_with("", ALICE LOCKED, "");
+    return 0;
+}
+
+static int open_locked_with_long_salts(void **state)
+{
+    open_with("", "alice@example.test:" LONG_SALT "\ncarol@example.test:!" LONG_SALT "\n", "");
+    return 0;
+}
+
+/* A salt that was computed for unknown names only made their first answer come 40 microseconds
+ * later. */
+static void test_the_work_of_each_message_does_not_tell_who_exists(void **state)
+{
+    static const char *const names[] = {"alice@example.test", "carol@example.test",
+                                        "nobod@example.test"};
+    unsigned calls[2] = {0};
+    size_t octets[2] = {0};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct answer a;
+        char proof[700];
+        memset(&worked, 0, sizeof worked);
+        assert_true(begin(names[i], 0, &a));
+        assert_int_equal(a.result, ANSWER_MORE);
+        for (int message = 0; message < 2; message++) {
+            print_message("%s, message %d: %u hashes of %zu octets\n", names[i], message + 1,
+                          worked.calls, worked.octets);
+            assert_true(worked.calls > 0);
+            assert_true(i == 0 ||
+                        (worked.calls == calls[message] && worked.octets == octets[message]));
+            calls[message] = worked.calls;
+            octets[message] = worked.octets;
+            if (message)
+                break;
+            make_proof(names[i], "guess", &a, proof);
+            memset(&worked, 0, sizeof worked);
+            assert_true(go_on(proof, 0, a.login_id, &a));
+            assert_int_equal(a.result, ANSWER_NO);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -451,6 +535,10 @@ int main(void)
         WITH(open_dovecot, test_a_name_that_dovecot_does_not_know_is_looked_up_in_the_file),
         WITH(open_dovecot, test_a_dovecot_that_cannot_answer_refuses_nobody),
         WITH(open_dovecot, test_a_challenge_that_costs_the_client_too_much_never_reaches_it),
+        cmocka_unit_test_setup_teardown(test_the_work_of_each_message_does_not_tell_who_exists,
+                                        open_locked, close_all),
+        cmocka_unit_test_setup_teardown(test_the_work_of_each_message_does_not_tell_who_exists,
+                                        open_locked_with_long_salts, close_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
