@@ -24,8 +24,6 @@
 
 #include "base/flush.h"
 #include "base/log.h"
-#include "base/siphash.h"
-#include "store/leftovers.h"
 #include "store/maildir.h"
 
 static uint64_t wall_us(void)
@@ -51,15 +49,12 @@ void maildir_begin(struct maildir_message *m, int root, const char *host)
 
 int maildir_add(struct maildir_message *m, struct span local, struct span domain)
 {
-    struct maildir_box box;
-    char first[FOLDER_NAME], second[FOLDER_NAME];
-    folder_name(domain, first);
-    folder_name(local, second);
-    snprintf(box.path, sizeof box.path, "%s/%s", first, second);
+    struct box_path box;
+    box_path(&box, local, domain);
     for (size_t i = 0; i < m->boxes; i++)
-        if (strcmp(m->box[i].path, box.path) == 0)
+        if (strcmp(m->box[i].text, box.text) == 0)
             return 0;
-    struct maildir_box *more = reallocarray(m->box, m->boxes + 1, sizeof *more);
+    struct box_path *more = reallocarray(m->box, m->boxes + 1, sizeof *more);
     if (!more)
         return -ENOMEM;
     m->box = more;
@@ -67,93 +62,14 @@ int maildir_add(struct maildir_message *m, struct span local, struct span domain
     return 0;
 }
 
-/* Mailboxes whose folders this process has flushed, with those above them. A folder that exists
- * need not survive a power cut: another thread may have made it a moment ago, or a store that was
- * killed. A place has the hash of one mailbox; another one with the same place takes it over, and
- * the first is flushed again with its next message. */
-enum { FLUSHED = 4096 };
-static _Atomic uint64_t flushed[FLUSHED];
-
-static uint64_t mailbox_hash(const struct maildir_box *box)
-{
-    static const struct sipkey key = {0}; /* nobody gains by two mailboxes with the same hash */
-    return siphash(&key, box->path, strlen(box->path)) | 1;
-}
-
-static int make_folder(int root, const char *path)
-{
-    return mkdirat(root, path, 0700) == 0 || errno == EEXIST ? 0 : -errno;
-}
-
-static void domain_of(const struct maildir_box *box, char domain[FOLDER_NAME])
-{
-    size_t len = strcspn(box->path, "/");
-
-    if (len >= FOLDER_NAME) /* never: folder_name() has made it */
-        len = FOLDER_NAME - 1;
-    memcpy(domain, box->path, len);
-    domain[len] = '\0';
-}
-
-/* Makes what is missing of a mailbox. flush_mailbox() flushes it. */
-static int make_mailbox(int root, const struct maildir_box *box)
-{
-    static const char *const inner[] = {"tmp", "new", "cur"};
-    char domain[FOLDER_NAME], path[sizeof box->path + 8];
-    uint64_t hash = mailbox_hash(box), known = hash;
-    /* before a folder is made: another thread that finds it flushes it, too */
-    atomic_compare_exchange_strong(&flushed[hash / 2 % FLUSHED], &known, 0);
-    domain_of(box, domain);
-    int error = make_folder(root, domain);
-    if (!error)
-        error = make_folder(root, box->path);
-    for (size_t i = 0; !error && i < sizeof inner / sizeof *inner; i++) {
-        snprintf(path, sizeof path, "%s/%s", box->path, inner[i]);
-        error = make_folder(root, path);
-    }
-    return error;
-}
-
-/* Flushes the entries that lead to `new`, once in the life of this process. */
-static int flush_mailbox(int root, const struct maildir_box *box)
-{
-    char domain[FOLDER_NAME];
-    uint64_t hash = mailbox_hash(box);
-    if (atomic_load(&flushed[hash / 2 % FLUSHED]) == hash)
-        return 0;
-    domain_of(box, domain);
-    int error = flush_folder(root, ".");
-    if (!error)
-        error = flush_folder(root, domain);
-    if (!error)
-        error = flush_folder(root, box->path);
-    if (!error)
-        atomic_store(&flushed[hash / 2 % FLUSHED], hash);
-    return error;
-}
-
-/* The mailboxes whose leftovers this process has removed, each with the day. Places as above. */
-static _Atomic uint64_t cleaned[FLUSHED];
-
-static void remove_leftovers(const struct maildir_message *m, const struct maildir_box *box)
-{
-    uint64_t hash = mailbox_hash(box), day = (uint64_t)m->begun_s / 86400 & 0xffff;
-    uint64_t done = (hash & ~UINT64_C(0xffff)) | day;
-    if (atomic_exchange(&cleaned[hash / 2 % FLUSHED], done) == done)
-        return;
-    unsigned removed = leftovers_remove(m->root, box->path, m->begun_s);
-    if (removed)
-        log_info("removed %u files that a delivery had left in %s/tmp", removed, box->path);
-}
-
 struct file_path {
-    char text[sizeof(struct maildir_box) + 8 + MESSAGE_NAME];
+    char text[sizeof(struct box_path) + 8 + MESSAGE_NAME];
 };
 
 static struct file_path path_in(const struct maildir_message *m, size_t box, const char *folder)
 {
     struct file_path p;
-    snprintf(p.text, sizeof p.text, "%s/%s/%s", m->box[box].path, folder, m->name);
+    snprintf(p.text, sizeof p.text, "%s/%s/%s", m->box[box].text, folder, m->name);
     return p;
 }
 
@@ -170,7 +86,7 @@ static int create_in_tmp(const struct maildir_message *m, size_t box)
     int fd = create_file(m->root, tmp.text);
     if (fd != -ENOENT)
         return fd;
-    int error = make_mailbox(m->root, &m->box[box]);
+    int error = box_make(m->root, &m->box[box]);
     return error ? error : create_file(m->root, tmp.text);
 }
 
@@ -253,7 +169,7 @@ static int deliver_copy(struct maildir_message *m, size_t box, struct file_path 
 static struct file_path folder_of(const struct maildir_message *m, size_t box)
 {
     struct file_path p;
-    snprintf(p.text, sizeof p.text, "%s/new", m->box[box].path);
+    snprintf(p.text, sizeof p.text, "%s/new", m->box[box].text);
     return p;
 }
 
@@ -274,7 +190,7 @@ static int deliver(struct maildir_message *m, size_t box)
     struct file_path tmp = path_in(m, 0, "tmp"), new = path_in(m, box, "new");
     int error = link_path(m->root, tmp, new);
     if (error == -ENOENT) {
-        error = make_mailbox(m->root, &m->box[box]);
+        error = box_make(m->root, &m->box[box]);
         if (!error)
             error = link_path(m->root, tmp, new);
     }
@@ -285,7 +201,7 @@ static int deliver(struct maildir_message *m, size_t box)
     struct file_path folder = folder_of(m, box);
     error = flush_folder(m->root, folder.text);
     if (!error)
-        error = flush_mailbox(m->root, &m->box[box]);
+        error = box_flush(m->root, &m->box[box]);
     if (error)
         take_back(m, box);
     return error;
@@ -306,7 +222,7 @@ int maildir_commit(struct maildir_message *m)
         if (error)
             take_back(m, i);
         else
-            remove_leftovers(m, &m->box[i]);
+            box_clean(m->root, &m->box[i], m->begun_s);
     maildir_drop(m);
     return error;
 }

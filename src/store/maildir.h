@@ -11,18 +11,13 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
-#include "store/folder.h"
-
-/* A mailbox as a path below the root: DOMAIN/LOCALPART. */
-struct maildir_box {
-    char path[2 * FOLDER_NAME];
-};
+#include "store/box.h"
 
 struct maildir_message {
     int root; /* the folder that holds all mailboxes; borrowed */
     int fd;   /* the file in the first mailbox's tmp; -1: none yet */
     size_t boxes;
-    struct maildir_box *box; /* no two the same */
+    struct box_path *box;    /* no two the same */
     int64_t begun_s;         /* seconds since 1970 */
     char name[MESSAGE_NAME]; /* of the file, in tmp and in each new */
     uint64_t size;           /* octets that maildir_write() took */
