@@ -250,6 +250,12 @@ void smtp_tls_is_on(struct smtp_session *s, bool binds);
  * envelope. */
 void smtp_message_is(struct smtp_session *s, const struct reply *reply);
 
+/* In LMTP, when a reply of smtp_message_is() has been sent: the recipients that have had no reply yet
+ * get this one, each until the next call. So a caller that has a reply for each recipient says the
+ * first with smtp_message_is() and each of the others with this, in the order of the recipients.
+ * Ignored when no recipient is left. Not for a message that the session itself has refused. */
+void smtp_message_next(struct smtp_session *s, const struct reply *reply);
+
 /* The address of an unanswered SMTP_RECIPIENT, local@domain as written; else empty. */
 struct span smtp_asked(const struct smtp_session *s);
 

@@ -260,6 +260,16 @@ void smtp_message_is(struct smtp_session *s, const struct reply *reply)
     session_message_over(s, reply);
 }
 
+void smtp_message_next(struct smtp_session *s, const struct reply *reply)
+{
+    if (s->wait != WAIT_SENT || s->repeats < 2)
+        return;
+    s->repeats--;
+    if (reply->code < 300)
+        s->junk = 0;
+    session_tell(s, reply);
+}
+
 void smtp_body_failed(struct smtp_session *s)
 {
     bool reading = smtp_in_data(s) || s->wait == WAIT_SPOOL || s->wait == WAIT_WHOLE;

@@ -26,6 +26,8 @@ static void answer(struct smtp_session *s)
 
     if (any_choice)
         smtp_message_is(s, &r);
+    else if (any_choice)
+        smtp_message_next(s, &r);
     else
         smtp_body_failed(s);
 }
@@ -65,9 +67,10 @@ static void go_on(struct turn *t)
 
 static void answer_late(struct turn *t)
 {
-    static const uint8_t waits[] = {WAIT_NOTHING, WAIT_SPOOL, WAIT_WHOLE, WAIT_MESSAGE, WAIT_END};
+    static const uint8_t waits[] = {WAIT_NOTHING, WAIT_SPOOL,   WAIT_WHOLE,
+                                    WAIT_SENT,    WAIT_MESSAGE, WAIT_END};
 
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 6; i++)
         if (any_choice) {
             wait_for(t, waits[i]);
             t->s->reading = any_choice ? READ_DATA : READ_COMMAND;

@@ -33,6 +33,8 @@ static void begin(struct dialogue *t, const uint8_t *head, bool tls)
     t->spool_room = head[1] & 16 ? 32 : SIZE_MAX;
     if (head[1] & 32)
         t->verdict = reply_make(REPLY_NO_RELAY, SPAN("x\r\ny"));
+    if (head[2] & 2)
+        t->other = reply_make(REPLY_NO_SPACE, (struct span){0});
     dialogue_restart(t, head[1] & 64);
     if ((head[1] & 12) == 4)
         smtp_mend(&t->session);

@@ -114,6 +114,7 @@ static void begin_spool(struct dialogue *t)
     note(t, "message", (struct span){0});
     assert(!t->spool_open);
     t->spool_open = true;
+    t->answers = false;
     buf_free(&t->body);
     if (t->no_spool)
         smtp_body_failed(&t->session);
@@ -139,7 +140,8 @@ static void end_spool(struct dialogue *t)
 {
     assert(t->spool_open);
     note(t, "end", (struct span){0});
-    t->spool_open = false;
+    t->spool_open = t->odd = false;
+    t->answers = true;
     dialogue_in_session = true;
     smtp_message_is(&t->session, &t->verdict);
     dialogue_in_session = false;
@@ -173,6 +175,10 @@ static void take_reply(struct dialogue *t, const struct reply *r)
         hold_frozen(t, r);
     if (t->fit)
         smtp_fit(&t->session);
+    if (t->other.code && t->answers) { /* ignored where no recipient waits for a reply */
+        t->odd = !t->odd;
+        smtp_message_next(&t->session, t->odd ? &t->other : &t->verdict);
+    }
 }
 
 /* True when the next step needs something new from outside. */

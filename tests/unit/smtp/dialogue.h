@@ -20,11 +20,13 @@ struct dialogue {
     struct buf asked;     /* a line for each wish that was no reply and no input */
     struct buf body;      /* of the spool, and of the last one that was handed on */
     struct reply verdict; /* of the backend */
+    struct reply other;   /* LMTP: of each second recipient, if it has a code */
     size_t spool_room;    /* octets until the spool fails */
     size_t offences;      /* replies that are one */
     bool no_spool, spool_open, ended;
-    bool freeze; /* each reply is held frozen where that is possible */
-    bool fit;    /* spare memory is given back at each reply */
+    bool answers, odd; /* the caller's replies to the last message, not the session's own */
+    bool freeze;       /* each reply is held frozen where that is possible */
+    bool fit;          /* spare memory is given back at each reply */
     size_t frozen;
     bool tls_12; /* TLS has nothing to bind to */
 };

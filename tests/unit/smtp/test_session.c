@@ -409,6 +409,34 @@ static void test_lmtp_replies_to_the_data_once_for_each_recipient(void **state)
     codes(t, "BDAT 2\r\nx\nBDAT 0 LAST\r\nNOOP\r\n", "250 554 554 250");
 }
 
+/* A mailbox that fails says nothing of the others, and a caller that goes on speaking is ignored. */
+static void test_lmtp_recipients_may_have_replies_of_their_own(void **state)
+{
+    struct dialogue *t = *state;
+    t->service.lmtp = true;
+    t->service.junk_max = SMTP_JUNK_MAX;
+    t->other = reply_make(REPLY_NO_SPACE, (struct span){0});
+    dialogue_restart(t, true);
+    codes(t, "LHLO c\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\n", "250 250 250");
+    codes(t, "DATA\r\nx\r\n.\r\nNOOP\r\n", "354 250 250");
+    codes(t, "MAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\nRCPT TO:<nobody@example.org>\r\n",
+          "250 250 550");
+    codes(t, "RCPT TO:<c@example.org>\r\nRCPT TO:<d@example.org>\r\n", "250 250");
+    codes(t, "DATA\r\nx\r\n.\r\nNOOP\r\n", "354 250 452 250 250");
+    codes(t, "MAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\nRCPT TO:<c@example.org>\r\n",
+          "250 250 250");
+    codes(t, "BDAT 3 LAST\r\nx\r\nNOOP\r\n", "250 452 250");
+    t->verdict = reply_make(REPLY_BACKEND_DOWN, (struct span){0}); /* one of them is no junk */
+    t->other = reply_make(REPLY_OK, (struct span){0});
+    codes(t, "MAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\nRCPT TO:<c@example.org>\r\n",
+          "250 250 250");
+    codes(t, "DATA\r\nx\r\n.\r\n", "354 451 250");
+    assert_int_equal(t->session.junk, 0);
+    codes(t, "MAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\nRCPT TO:<c@example.org>\r\n",
+          "250 250 250");
+    codes(t, "DATA\r\nx\ry\r\n.\r\nQUIT\r\n", "354 554 554 221"); /* the session's own */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -437,6 +465,7 @@ int main(void)
         TALK_TEST(test_nothing_happens_while_a_question_is_open),
         TALK_TEST(test_lmtp_greets_with_lhlo_only),
         TALK_TEST(test_lmtp_replies_to_the_data_once_for_each_recipient),
+        TALK_TEST(test_lmtp_recipients_may_have_replies_of_their_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
