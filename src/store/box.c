@@ -84,6 +84,27 @@ int box_flush(int root, const struct box_path *box)
     return error;
 }
 
+/* Places as above. */
+static _Atomic uint64_t shunned[FLUSHED];
+
+void box_shun(const struct box_path *box)
+{
+    uint64_t hash = hash_of(box);
+    atomic_store(&shunned[hash / 2 % FLUSHED], hash);
+}
+
+void box_trust(const struct box_path *box)
+{
+    uint64_t hash = hash_of(box);
+    atomic_compare_exchange_strong(&shunned[hash / 2 % FLUSHED], &hash, 0);
+}
+
+bool box_is_shunned(const struct box_path *box)
+{
+    uint64_t hash = hash_of(box);
+    return atomic_load(&shunned[hash / 2 % FLUSHED]) == hash;
+}
+
 /* The mailboxes whose leftovers this process has removed, each with the day. Places as above. */
 static _Atomic uint64_t cleaned[FLUSHED];
 

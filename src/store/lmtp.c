@@ -3,8 +3,9 @@
  *
  * The worker that connects has checked recipients already; here only the domain is checked, because
  * the store cannot relay. Octets come from the session dot-stuffed and with CRLF, and go into the
- * Maildir unstuffed and with LF. There is one reply after the data for all recipients (the session
- * repeats it for each), and a positive one means that every copy is on the disk.
+ * Maildir unstuffed and with LF. After the data each recipient gets the reply of its own mailbox: a
+ * positive one means that its copy is on the disk. All replies are sent together, when the last
+ * mailbox has its outcome.
  *
  * Runs in the store, one thread for each connection. It may block on anything except an idle
  * client: see wait_input(). */
@@ -28,6 +29,11 @@ enum {
     STALL_MS = 60000,
 };
 
+struct addressee {
+    int16_t box;   /* in the message; -1: none, `error` says why */
+    int16_t error; /* -errno; 0: none */
+};
+
 struct lmtp {
     const struct lmtp_context *context;
     struct smtp_service service;
@@ -35,9 +41,11 @@ struct lmtp {
     struct smtp_step step;
     struct maildir_message message;
     bool in_message; /* `message` is begun */
-    int failure;     /* -errno of the message being read; its octets are dropped from then on */
+    bool failed;     /* no mailbox can get it: its octets are dropped from now on */
     bool line_start; /* of data_unstuff() */
-    bool closing;    /* the session was told to send a 421 */
+    struct addressee to[ENVELOPE_RECIPIENTS_MAX]; /* of the message, in their order */
+    size_t recipients, answered;
+    bool closing; /* the session was told to send a 421 */
     int fd;
     struct buf out;
     size_t len; /* octets in `input` */
@@ -132,7 +140,8 @@ static void judge_recipient(struct lmtp *l)
     smtp_recipient_is(&l->session, ours ? RECIPIENT_TAKE : RECIPIENT_OTHER, address, &other);
 }
 
-/* user+tag is delivered to user. A quoted local part is one name, whatever it contains. */
+/* user+tag is delivered to user. A quoted local part is one name, whatever it contains. Returns the
+ * mailbox's number or -errno. */
 static int add_mailbox(struct lmtp *l, struct span address)
 {
     char folded[ADDRESS_MAX + LOCAL_MAX];
@@ -145,16 +154,20 @@ static int add_mailbox(struct lmtp *l, struct span address)
     return maildir_add(&l->message, box.local, box.domain);
 }
 
-static int write_return_path(struct lmtp *l)
+static void add_recipient(struct lmtp *l, struct span address)
 {
-    struct buf line = {0};
-    struct span sender = envelope_sender(&l->session.envelope);
-    int error =
-        buf_addf(&line, "Return-Path: <%.*s>\n", (int)sender.len, sender.at ? sender.at : "");
-    if (!error)
-        error = maildir_write(&l->message, buf_span(&line));
-    buf_free(&line);
-    return error;
+    int box = add_mailbox(l, address);
+    if (l->recipients == ENVELOPE_RECIPIENTS_MAX) /* never: the session takes no more */
+        return;
+    l->to[l->recipients].box = box < 0 ? -1 : (int16_t)box;
+    l->to[l->recipients++].error = box < 0 ? (int16_t)box : 0;
+}
+
+static bool write_return_path(struct lmtp *l)
+{
+    return maildir_write(&l->message, SPAN("Return-Path: <")) == 0 &&
+           maildir_write(&l->message, envelope_sender(&l->session.envelope)) == 0 &&
+           maildir_write(&l->message, SPAN(">\n")) == 0;
 }
 
 static void begin_message(struct lmtp *l)
@@ -162,13 +175,12 @@ static void begin_message(struct lmtp *l)
     struct envelope_recipient r = {0};
     l->began_ms = clock_mono_ms();
     l->line_start = true;
-    l->failure = 0;
     l->in_message = true;
+    l->recipients = l->answered = 0;
     maildir_begin(&l->message, l->context->root, l->context->config->hostname);
-    while (!l->failure && envelope_next(&l->session.envelope, &r))
-        l->failure = add_mailbox(l, r.address);
-    if (!l->failure)
-        l->failure = write_return_path(l);
+    while (envelope_next(&l->session.envelope, &r))
+        add_recipient(l, r.address);
+    l->failed = !write_return_path(l);
 }
 
 /* Here a CR is always part of a line end, because the session refuses messages with a bare CR. */
@@ -184,11 +196,11 @@ static size_t drop_returns(char *text, size_t len)
 static void add_body(struct lmtp *l)
 {
     struct span body = l->step.body;
-    while (!l->failure && body.len > 0) {
+    while (!l->failed && body.len > 0) {
         struct span part = span_first(body, sizeof l->plain);
         size_t n = data_unstuff(&l->line_start, part, l->plain);
         n = drop_returns(l->plain, n);
-        l->failure = maildir_write(&l->message, (struct span){l->plain, n});
+        l->failed = maildir_write(&l->message, (struct span){l->plain, n}) < 0;
         body = span_after(body, part.len);
     }
 }
@@ -200,31 +212,76 @@ static void void_message(struct lmtp *l)
     l->in_message = false;
 }
 
+/* ---- the outcome ---- */
+
+/* One line for all recipients with this outcome, and the mailbox of the first. The recipients come
+ * last, because the line may have no room for all. */
 static void log_outcome(const struct lmtp *l, int error)
 {
     struct log_line line;
     struct envelope_recipient r = {0};
-    log_begin(&line, error ? LOG_ERROR : LOG_INFO, error ? "not_stored" : "stored");
+    const char *mailbox = NULL;
+    for (size_t i = l->recipients; i-- > 0;)
+        if (l->to[i].error == error && l->to[i].box >= 0)
+            mailbox = maildir_path(&l->message, (size_t)l->to[i].box);
+    if (error) {
+        log_begin(&line, LOG_ERROR, "not_stored");
+        log_text(&line, "error", strerrordesc_np(-error));
+    } else {
+        log_begin(&line, LOG_INFO, "stored");
+    }
+    if (error && mailbox)
+        log_text(&line, "mailbox", mailbox);
     log_span(&line, "from", envelope_sender(&l->session.envelope));
-    while (envelope_next(&l->session.envelope, &r))
-        log_span(&line, "to", r.address);
     log_int(&line, "size", (int64_t)l->message.size);
     log_text(&line, "file", l->message.name);
     log_seconds(&line, "took", clock_mono_ms() - l->began_ms);
-    if (error)
-        log_text(&line, "error", strerrordesc_np(-error));
+    for (size_t i = 0; i < l->recipients && envelope_next(&l->session.envelope, &r); i++)
+        if (l->to[i].error == error)
+            log_span(&line, "to", r.address);
     log_end(&line);
+}
+
+static void log_outcomes(const struct lmtp *l)
+{
+    for (size_t i = 0; i < l->recipients; i++) {
+        bool said = false;
+        for (size_t k = 0; k < i && !said; k++)
+            said = l->to[k].error == l->to[i].error;
+        if (!said)
+            log_outcome(l, l->to[i].error);
+    }
+}
+
+/* The reply to the next recipient. */
+static struct reply next_answer(struct lmtp *l)
+{
+    int error = l->answered < l->recipients ? l->to[l->answered++].error : -EIO;
+    bool full = error == -ENOSPC || error == -EDQUOT;
+    enum reply_id id = !error ? REPLY_OK : full ? REPLY_NO_SPACE : REPLY_BACKEND_DOWN;
+    return reply_make(id, (struct span){0});
 }
 
 static void end_message(struct lmtp *l)
 {
-    int error = l->failure ? l->failure : maildir_commit(&l->message);
-    log_outcome(l, error);
+    maildir_commit(&l->message);
+    for (size_t i = 0; i < l->recipients; i++)
+        if (l->to[i].box >= 0)
+            l->to[i].error = (int16_t)maildir_error(&l->message, (size_t)l->to[i].box);
+    log_outcomes(l);
     void_message(l);
-    bool full = error == -ENOSPC || error == -EDQUOT;
-    enum reply_id id = !error ? REPLY_OK : full ? REPLY_NO_SPACE : REPLY_BACKEND_DOWN;
-    struct reply reply = reply_make(id, (struct span){0});
-    smtp_message_is(&l->session, &reply);
+    struct reply first = next_answer(l);
+    smtp_message_is(&l->session, &first);
+}
+
+static bool answer(struct lmtp *l)
+{
+    bool written = reply_write(&l->step.reply, &l->out) == 0;
+    if (l->answered > 0 && l->answered < l->recipients) {
+        struct reply next = next_answer(l);
+        smtp_message_next(&l->session, &next);
+    }
+    return written;
 }
 
 /* One step of the session; false when the connection is over. */
@@ -236,7 +293,7 @@ static bool serve_step(struct lmtp *l)
     bool go_on = true;
     switch (want) {
     case SMTP_INPUT: break;
-    case SMTP_REPLY: go_on = reply_write(&l->step.reply, &l->out) == 0; break;
+    case SMTP_REPLY: go_on = answer(l); break;
     case SMTP_RECIPIENT: judge_recipient(l); break;
     case SMTP_MESSAGE: begin_message(l); break;
     case SMTP_BODY: add_body(l); break;

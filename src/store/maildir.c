@@ -1,11 +1,15 @@
-/* Maildir: a message becomes one file in `new` of each mailbox, or of no mailbox.
+/* Maildir: a message becomes one file in `new` of each mailbox that takes it.
  *
- * It is written once, into `tmp` of the first mailbox, and flushed to the disk; then each `new`
- * gets a hard link to it (a copy, where a mailbox is on another file system). A link, unlike a
- * rename, never replaces a file that is there. Each changed folder is flushed before the message
- * counts as safe, and so are the folders above it, unless this process has done that before. If a
- * mailbox fails, the links made so far are removed, and the folders flushed again: the sender will
- * retry, and no mailbox must get the message twice.
+ * It is written once, into `tmp` of one of its mailboxes (the holder), and flushed to the disk; then
+ * each `new` gets a hard link to it (a copy, where a mailbox is on another file system). A link,
+ * unlike a rename, never replaces a file that is there. Each changed folder is flushed before the
+ * message counts as safe, and so are the folders above it, unless this process has done that before.
+ *
+ * A mailbox that fails does not concern the others. If it is the holder, another mailbox becomes it,
+ * and gets what has been written so far. If its new link cannot be flushed, the link is removed, and
+ * the folder flushed again: the sender will retry, and no mailbox must get the message twice. Only
+ * if the whole file cannot be flushed do all mailboxes fail, because nothing is known of its octets
+ * then; the next message has another holder.
  *
  * The file in `tmp` needs no flush of its folder. If a kill or a power cut leaves it there, no reader
  * shows it, and leftovers.c removes it later.
@@ -38,9 +42,9 @@ void maildir_begin(struct maildir_message *m, int root, const char *host)
     static _Atomic uint32_t count;
     m->root = root;
     m->fd = -1;
-    m->boxes = 0;
+    m->holder = m->boxes = 0;
     m->box = NULL;
-    m->size = 0;
+    m->written = m->size = 0;
     m->kept = 0;
     uint64_t now = wall_us();
     m->begun_s = (int64_t)(now / 1000000);
@@ -49,17 +53,17 @@ void maildir_begin(struct maildir_message *m, int root, const char *host)
 
 int maildir_add(struct maildir_message *m, struct span local, struct span domain)
 {
-    struct box_path box;
-    box_path(&box, local, domain);
+    struct maildir_box box = {.error = 0};
+    box_path(&box.path, local, domain);
     for (size_t i = 0; i < m->boxes; i++)
-        if (strcmp(m->box[i].text, box.text) == 0)
-            return 0;
-    struct box_path *more = reallocarray(m->box, m->boxes + 1, sizeof *more);
+        if (strcmp(m->box[i].path.text, box.path.text) == 0)
+            return (int)i;
+    struct maildir_box *more = reallocarray(m->box, m->boxes + 1, sizeof *more);
     if (!more)
         return -ENOMEM;
     m->box = more;
-    m->box[m->boxes++] = box;
-    return 0;
+    m->box[m->boxes] = box;
+    return (int)m->boxes++;
 }
 
 struct file_path {
@@ -69,13 +73,13 @@ struct file_path {
 static struct file_path path_in(const struct maildir_message *m, size_t box, const char *folder)
 {
     struct file_path p;
-    snprintf(p.text, sizeof p.text, "%s/%s/%s", m->box[box].text, folder, m->name);
+    snprintf(p.text, sizeof p.text, "%s/%s/%s", m->box[box].path.text, folder, m->name);
     return p;
 }
 
 static int create_file(int root, const char *path)
 {
-    int fd = openat(root, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int fd = openat(root, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     return fd < 0 ? -errno : fd;
 }
 
@@ -86,7 +90,7 @@ static int create_in_tmp(const struct maildir_message *m, size_t box)
     int fd = create_file(m->root, tmp.text);
     if (fd != -ENOENT)
         return fd;
-    int error = box_make(m->root, &m->box[box]);
+    int error = box_make(m->root, &m->box[box].path);
     return error ? error : create_file(m->root, tmp.text);
 }
 
@@ -102,15 +106,100 @@ static int write_all(int fd, struct span octets)
     return 0;
 }
 
+/* Copies the octets that the message has in `from`. */
+static int copy_octets(const struct maildir_message *m, int from, int to)
+{
+    char block[16 * 1024];
+    uint64_t at = 0;
+    int error = 0;
+    while (!error && at < m->written) {
+        uint64_t left = m->written - at;
+        ssize_t n = pread(from, block, left < sizeof block ? left : sizeof block, (off_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        error = n < 0 ? -errno : n == 0 ? -EIO : write_all(to, (struct span){block, (size_t)n});
+        at += n > 0 ? (uint64_t)n : 0;
+    }
+    return error;
+}
+
+/* ---- the holder ---- */
+
+static void remove_from_tmp(const struct maildir_message *m, size_t box)
+{
+    struct file_path tmp = path_in(m, box, "tmp");
+    unlinkat(m->root, tmp.text, 0);
+}
+
+static void fail_as_holder(struct maildir_message *m, size_t box, int error)
+{
+    m->box[box].error = error;
+    box_shun(&m->box[box].path);
+}
+
+/* Makes this mailbox the holder, whose file has the octets that are in `from` (-1: none yet). */
+static int hold_in(struct maildir_message *m, size_t box, int from)
+{
+    int fd = create_in_tmp(m, box);
+    if (fd < 0)
+        return fd;
+    int error = copy_octets(m, from, fd);
+    if (error) {
+        remove_from_tmp(m, box);
+        close(fd);
+        return error;
+    }
+    m->fd = fd;
+    m->holder = box;
+    return 0;
+}
+
+/* Finds a holder; those that have failed as holders before are asked last. Returns 0, or the error of
+ * the last, which is `error` if no mailbox is left. */
+static int find_holder(struct maildir_message *m, int from, int error)
+{
+    for (int shunned = 0; shunned < 2; shunned++)
+        for (size_t i = 0; i < m->boxes; i++) {
+            if (m->box[i].error || box_is_shunned(&m->box[i].path) != shunned)
+                continue;
+            error = hold_in(m, i, from);
+            if (!error)
+                return 0;
+            fail_as_holder(m, i, error);
+        }
+    return error;
+}
+
+/* The holder has failed: another mailbox takes over its file. */
+static int replace_holder(struct maildir_message *m, int why)
+{
+    int from = m->fd;
+    size_t failed = m->holder;
+    fail_as_holder(m, failed, why);
+    m->fd = -1;
+    int error = find_holder(m, from, why);
+    remove_from_tmp(m, failed);
+    close(from);
+    return error;
+}
+
+static int write_out(struct maildir_message *m, struct span octets)
+{
+    int error = m->fd < 0 ? find_holder(m, -1, -EIO) : 0;
+    while (!error) {
+        int failed = write_all(m->fd, octets);
+        if (!failed) {
+            m->written += octets.len;
+            return 0;
+        }
+        error = replace_holder(m, failed);
+    }
+    return error;
+}
+
 static int flush_pending(struct maildir_message *m)
 {
-    if (m->fd < 0) {
-        int fd = create_in_tmp(m, 0);
-        if (fd < 0)
-            return fd;
-        m->fd = fd;
-    }
-    int error = write_all(m->fd, (struct span){m->pending, m->kept});
+    int error = write_out(m, (struct span){m->pending, m->kept});
     m->kept = 0;
     return error;
 }
@@ -123,30 +212,24 @@ int maildir_write(struct maildir_message *m, struct span octets)
         if (error)
             return error;
         if (octets.len > sizeof m->pending)
-            return write_all(m->fd, octets);
+            return write_out(m, octets);
     }
-    memcpy(m->pending + m->kept, octets.at, octets.len);
+    if (octets.len > 0) /* an empty span may have a null pointer */
+        memcpy(m->pending + m->kept, octets.at, octets.len);
     m->kept += octets.len;
     return 0;
 }
 
+/* ---- into `new` ---- */
+
 /* Copies the file into this mailbox's own tmp, for a mailbox on another file system. */
 static int copy_to_tmp(const struct maildir_message *m, size_t box)
 {
-    struct file_path source = path_in(m, 0, "tmp");
-    int in = openat(m->root, source.text, O_RDONLY | O_CLOEXEC);
-    if (in < 0)
-        return -errno;
-    int out = create_in_tmp(m, box), error = out < 0 ? out : 0;
-    char block[16 * 1024];
-    ssize_t n = 0;
-    while (!error && (n = read(in, block, sizeof block)) > 0)
-        error = write_all(out, (struct span){block, (size_t)n});
-    if (!error && (n < 0 || fsync(out) < 0))
+    int out = create_in_tmp(m, box), error = out < 0 ? out : copy_octets(m, m->fd, out);
+    if (!error && fsync(out) < 0)
         error = -errno;
     if (out >= 0)
         close(out);
-    close(in);
     return error;
 }
 
@@ -161,7 +244,7 @@ static int deliver_copy(struct maildir_message *m, size_t box, struct file_path 
     int error = copy_to_tmp(m, box);
     if (!error)
         error = link_path(m->root, tmp, new);
-    unlinkat(m->root, tmp.text, 0);
+    remove_from_tmp(m, box);
     return error;
 }
 
@@ -169,7 +252,7 @@ static int deliver_copy(struct maildir_message *m, size_t box, struct file_path 
 static struct file_path folder_of(const struct maildir_message *m, size_t box)
 {
     struct file_path p;
-    snprintf(p.text, sizeof p.text, "%s/new", m->box[box].text);
+    snprintf(p.text, sizeof p.text, "%s/new", m->box[box].path.text);
     return p;
 }
 
@@ -187,51 +270,83 @@ static void take_back(const struct maildir_message *m, size_t box)
 /* Puts the file into one mailbox's `new`, and flushes that and what leads to it. */
 static int deliver(struct maildir_message *m, size_t box)
 {
-    struct file_path tmp = path_in(m, 0, "tmp"), new = path_in(m, box, "new");
+    struct file_path tmp = path_in(m, m->holder, "tmp"), new = path_in(m, box, "new");
     int error = link_path(m->root, tmp, new);
     if (error == -ENOENT) {
-        error = box_make(m->root, &m->box[box]);
+        error = box_make(m->root, &m->box[box].path);
         if (!error)
             error = link_path(m->root, tmp, new);
     }
-    if (error == -EXDEV)
+    if (error == -EXDEV || error == -ENOENT) /* or the holder's folders are gone */
         error = deliver_copy(m, box, new);
     if (error)
         return error;
     struct file_path folder = folder_of(m, box);
     error = flush_folder(m->root, folder.text);
     if (!error)
-        error = box_flush(m->root, &m->box[box]);
+        error = box_flush(m->root, &m->box[box].path);
     if (error)
         take_back(m, box);
     return error;
 }
 
-int maildir_commit(struct maildir_message *m)
+/* The file has failed, and with it all mailboxes that have not failed before. */
+static void fail_all(struct maildir_message *m, int error)
+{
+    for (size_t i = 0; i < m->boxes; i++)
+        if (!m->box[i].error)
+            m->box[i].error = error;
+}
+
+/* Flushes the file. After an error the kernel may count pages as written that are not, so nobody may
+ * get a copy of it (fsync(2)). */
+static int flush_file(struct maildir_message *m)
+{
+    if (fsync(m->fd) == 0)
+        return 0;
+    int error = -errno;
+    fail_as_holder(m, m->holder, error);
+    if (m->boxes > 1)
+        log_warn("cannot flush a message in %s/tmp, which is for %zu mailboxes: %s",
+                 m->box[m->holder].path.text, m->boxes, strerrordesc_np(-error));
+    return error;
+}
+
+void maildir_commit(struct maildir_message *m)
 {
     int error = flush_pending(m);
-    if (!error && fsync(m->fd) < 0)
-        error = -errno;
-    size_t delivered = 0;
-    while (!error && delivered < m->boxes) {
-        error = deliver(m, delivered);
-        if (!error)
-            delivered++;
+    if (!error)
+        error = flush_file(m);
+    if (error) {
+        fail_all(m, error);
+        return;
     }
-    for (size_t i = 0; i < delivered; i++)
-        if (error)
-            take_back(m, i);
-        else
-            box_clean(m->root, &m->box[i], m->begun_s);
-    maildir_drop(m);
-    return error;
+    for (size_t i = 0; i < m->boxes; i++) {
+        struct maildir_box *box = &m->box[i];
+        if (box->error)
+            continue;
+        box->error = deliver(m, i);
+        if (!box->error) {
+            box_trust(&box->path);
+            box_clean(m->root, &box->path, m->begun_s);
+        }
+    }
+}
+
+int maildir_error(const struct maildir_message *m, size_t box)
+{
+    return m->box[box].error;
+}
+
+const char *maildir_path(const struct maildir_message *m, size_t box)
+{
+    return m->box[box].path.text;
 }
 
 void maildir_drop(struct maildir_message *m)
 {
     if (m->fd >= 0) {
-        struct file_path tmp = path_in(m, 0, "tmp");
-        unlinkat(m->root, tmp.text, 0);
+        remove_from_tmp(m, m->holder);
         close(m->fd);
     }
     m->fd = -1;

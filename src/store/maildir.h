@@ -1,9 +1,10 @@
-/* Delivers one message into one or several Maildirs: into all of them, or into none.
+/* Delivers one message into one or several Maildirs. Each mailbox has an outcome of its own: it gets
+ * the message or fails, whatever becomes of the others.
  *
- * Use: maildir_begin(), then recipients and octets in any order, then maildir_commit() or
- * maildir_drop(). Blocking (fsync); one thread for each message. Errors are -errno: -ENOSPC and
- * -EDQUOT mean a full disk; all others are faults of the machine too, never of the message. After
- * an error only maildir_drop() may be called. */
+ * Use: maildir_begin(), then the mailboxes, then octets, then maildir_commit() and maildir_error()
+ * for each mailbox; at the end, or at any time before, maildir_drop().
+ * Blocking (fsync); one thread for each message. Errors are -errno: -ENOSPC and -EDQUOT mean a full
+ * disk; all others are faults of the machine too, never of the message. */
 #ifndef MIRED_STORE_MAILDIR_H
 #define MIRED_STORE_MAILDIR_H
 
@@ -13,11 +14,18 @@
 #include "base/bytes.h"
 #include "store/box.h"
 
+struct maildir_box {
+    struct box_path path;
+    int error; /* -errno: it does not get the message; 0: it does, or may still get it */
+};
+
 struct maildir_message {
-    int root; /* the folder that holds all mailboxes; borrowed */
-    int fd;   /* the file in the first mailbox's tmp; -1: none yet */
+    int root;         /* the folder that holds all mailboxes; borrowed */
+    int fd;           /* the file in the holder's tmp; -1: there is none */
+    size_t holder;    /* the mailbox whose tmp has the file */
+    uint64_t written; /* octets that the file has */
     size_t boxes;
-    struct box_path *box;    /* no two the same */
+    struct maildir_box *box; /* no two the same */
     int64_t begun_s;         /* seconds since 1970 */
     char name[MESSAGE_NAME]; /* of the file, in tmp and in each new */
     uint64_t size;           /* octets that maildir_write() took */
@@ -28,19 +36,26 @@ struct maildir_message {
 /* `root` is an open folder, `host` goes into the file's name. */
 void maildir_begin(struct maildir_message *m, int root, const char *host);
 
-/* Adds the mailbox of a folded address. One that was added before is not added again. 0 or -errno.
- */
+/* Adds the mailbox of a folded address. One that was added before is not added again. Returns its
+ * number or -ENOMEM. */
 int maildir_add(struct maildir_message *m, struct span local, struct span domain);
 
-/* Appends octets as they are. At least one mailbox must have been added. 0 or -errno. */
+/* Appends octets as they are. Returns 0, or -errno when no mailbox can get the message any more. */
 int maildir_write(struct maildir_message *m, struct span octets);
 
-/* Returns 0 when the message is on the disk, in `new` of every mailbox, and survives a power cut. On
- * -errno it is in none, also after a power cut unless the disk fails. In both cases the message is
- * finished. Once a day it also removes the leftovers of a mailbox that it delivers to. */
-int maildir_commit(struct maildir_message *m);
+/* Puts the message into `new` of every mailbox that takes it, where it survives a power cut. In those
+ * that fail it is not, also after a power cut unless the disk fails. Once a day it also removes the
+ * leftovers of a mailbox that it delivers to. After an error of maildir_write() it does nothing. */
+void maildir_commit(struct maildir_message *m);
 
-/* Leaves nothing behind but folders. */
+/* What has become of a mailbox: after maildir_commit() 0 if it has the message; else -errno. Valid
+ * until maildir_drop(). */
+int maildir_error(const struct maildir_message *m, size_t box);
+
+/* "DOMAIN/LOCALPART" of a mailbox, for the log. Valid until maildir_drop(). */
+const char *maildir_path(const struct maildir_message *m, size_t box);
+
+/* Ends the message, and leaves nothing behind but folders and what maildir_commit() has delivered. */
 void maildir_drop(struct maildir_message *m);
 
 #endif

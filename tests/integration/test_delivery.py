@@ -126,20 +126,6 @@ def test_every_recipient_has_a_copy_and_the_store_tells_the_sender(mired):
         assert m.delivered(address)[0].startswith(b"Return-Path: <a@b.test>\n")
 
 
-def test_when_one_mailbox_cannot_be_written_nobody_has_the_message_and_it_is_put_off(mired):
-    m = mired()
-    bob = m.mail / "example.test" / "bob"
-    bob.mkdir(parents=True)
-    (bob / "new").write_text("in the way")
-    reply = deliver(m.port, "a@b.test", list(PEOPLE))
-    assert reply.code == 451 and "4.3.0" in reply
-    assert m.delivered("alice@example.test", timeout=0.2) == []
-    (bob / "new").unlink()
-    assert deliver(m.port, "a@b.test", list(PEOPLE)).code == 250
-    for address in PEOPLE:
-        assert len(m.delivered(address)) == 1
-
-
 def test_the_tag_names_no_mailbox_of_its_own(mired):
     m = mired()
     assert deliver(m.port, "a@b.test", "alice+lists@example.test").code == 250

@@ -28,7 +28,8 @@ class KillAt:
 
 
 class Sender:
-    """A mail server with one message: it retries until the message is taken, or PATIENCE is over. `heard` has the code of each try; 0 where
+    """A mail server with one message: it retries until all recipients have taken it, or PATIENCE is over. Recipients that hear a 4xx at RCPT
+    get a transaction of their own in the next try. `heard` has the code of each try: the last that is not 250; 0 where
     the connection was cut. `doubts` counts tries that ended between the final dot and a reply, or with a 4xx then.
     `at(stage)` is called when a try has reached it (STAGES)."""
 
@@ -36,6 +37,7 @@ class Sender:
         self.port, self.recipients, self.token = port, recipients, token
         self.body = (b"x" * 70 + b"\r\n") * lines
         self.heard, self.doubts, self.at = [], 0, at
+        self.left = list(recipients)
 
     def once(self):
         dotted = False
@@ -44,11 +46,23 @@ class Sender:
                 if client.greeting.code != 220:
                     return client.greeting.code
                 self.at("greeting")
-                for command in ("EHLO crash.test", "MAIL FROM:<a@b.test>", *(f"RCPT TO:<{r}>" for r in self.recipients)):
+                for command in ("EHLO crash.test", "MAIL FROM:<a@b.test>"):
                     reply = client.say(command)
                     if reply.code != 250:
                         return reply.code
                     self.at(command[:4])
+                taken, late = [], None
+                for recipient in self.left:
+                    reply = client.say(f"RCPT TO:<{recipient}>")
+                    if reply.code == 250:
+                        taken.append(recipient)
+                        self.at("RCPT")
+                    elif 400 <= reply.code < 500 and reply.code != 421:
+                        late = reply.code
+                    else:
+                        return reply.code  # 0: the connection was cut
+                if not taken:
+                    return late
                 reply = client.say("DATA")
                 if reply.code != 354:
                     return reply.code
@@ -60,7 +74,10 @@ class Sender:
                 self.at("dot")
                 reply = client.reply()
                 self.doubts += reply.code != 250
-                return reply.code
+                if reply.code != 250:
+                    return reply.code
+                self.left = [r for r in self.left if r not in taken]
+                return late or 250
         except OSError:
             self.doubts += dotted
             return 0

@@ -16,12 +16,14 @@ FD = re.compile(r"\d+<([^>]*)>")
 
 
 class Tracer:
-    """Calls of a process from now on; `end()` returns them in order, each with its thread."""
+    """Calls of a process from now on; `end()` returns them in order, each with its thread. `fault`: the call, its error and
+    which one of each thread fails."""
 
-    def __init__(self, pid, folder):
+    def __init__(self, pid, folder, fault=None):
         self.file = pathlib.Path(folder) / f"calls-{pid}"
+        inject = ["-e", "inject={}:error={}:when={}".format(*fault)] if fault else []
         self.process = subprocess.Popen(
-            [PROGRAM, "-f", "-y", "-s", "200", "-o", self.file, "-p", str(pid)], stderr=subprocess.PIPE, text=True
+            [PROGRAM, "-f", "-y", "-s", "2000", *inject, "-o", self.file, "-p", str(pid)], stderr=subprocess.PIPE, text=True
         )
         assert "attached" in self.process.stderr.readline()
 
@@ -29,7 +31,9 @@ class Tracer:
         self.process.terminate()
         self.process.wait()
         begun, calls = {}, []
-        for line in self.file.read_text(errors="backslashreplace").splitlines():
+        text = self.file.read_text(errors="backslashreplace")
+        self.failed = text.count("(INJECTED)")
+        for line in text.splitlines():
             thread = line.split(" ", 1)[0]
             if line.endswith((" <unfinished ...>", " <detached ...>")):
                 begun[thread] = line.rsplit(" <", 1)[0]
@@ -52,10 +56,11 @@ class Disk:
         for folder, folders, files in os.walk(self.root):
             self.now[folder] = dict.fromkeys(folders)
             assert not files
-        self.linked = {}  # thread: files in `new` that it has not confirmed
+        self.linked = {}  # thread: {file in `new` that it has not confirmed: whether it is still there}
         self.confirmed = self.refused = self.flushes = 0
         self.lost = []
         self.come_back = []  # files that were taken out of `new` before the refusal, and that a power cut brings back
+        self.lies = []  # replies to the data, and the files in `new` when it said them
 
     def add(self, path, node=None):
         self.now.setdefault(os.path.dirname(path), {})[os.path.basename(path)] = node
@@ -87,9 +92,11 @@ class Disk:
             source, target = paths
             node = self.now[os.path.dirname(source)][os.path.basename(source)]
             self.add(target, node)
-            self.linked.setdefault(thread, []).append(target)
+            self.linked.setdefault(thread, {})[target] = True
         elif name == "unlinkat":
             self.now[os.path.dirname(paths[0])].pop(os.path.basename(paths[0]), None)
+            if paths[0] in self.linked.get(thread, {}):
+                self.linked[thread][paths[0]] = False
         elif name == "write":
             node = self._file(FD.match(said)[1])
             if node:
@@ -102,17 +109,23 @@ class Disk:
                 node["flushed"] = node["size"]
             else:
                 self.flushed[path] = dict(self.now.get(path, {}))
-        elif name == "sendto" and "250 2.0.0 Ok" in said and self.linked.get(thread):
-            for path in self.linked.pop(thread):
-                self.confirmed += 1
-                why = self.survives(path)
-                if why:
-                    self.lost.append((path.removeprefix(self.root), why))
-        elif name == "sendto" and re.search(r'"45\d ', said) and self.linked.get(thread):
-            for path in self.linked.pop(thread):
-                self.refused += 1
-                if os.path.basename(path) in self.flushed.get(os.path.dirname(path), {}):
-                    self.come_back.append(path.removeprefix(self.root))
+        elif name == "sendto" and self.linked.get(thread):
+            self._reply(self.linked.pop(thread), re.findall(r"(?:^|n|\")(250 2\.0\.0 Ok|45\d )", said))
+
+    def _reply(self, linked, replies):
+        """Each recipient is another mailbox, and hears whether its own has the message: never in the dark, never a lie."""
+        there = [path for path in linked if linked[path]]
+        self.confirmed += len(there)
+        self.refused += len(replies) - len(there)
+        if replies.count("250 2.0.0 Ok") != len(there):
+            self.lies.append((replies, list(linked)))
+        for path in there:
+            why = self.survives(path)
+            if why:
+                self.lost.append((path.removeprefix(self.root), why))
+        for path in linked:
+            if not linked[path] and os.path.basename(path) in self.flushed.get(os.path.dirname(path), {}):
+                self.come_back.append(path.removeprefix(self.root))
 
     def _file(self, path):
         return self.now.get(os.path.dirname(path), {}).get(os.path.basename(path))

@@ -229,20 +229,116 @@ static void test_a_connection_cut_within_a_message_leaves_nothing(void **state)
     assert_true(sandbox_count(t->sandbox, "example.test/alice/new", NULL) <= 0);
 }
 
-static void test_a_mailbox_that_fails_fails_all(void **state)
+/* The codes of the replies to `text`, in their order. */
+static void codes(struct backend_client *t, const char *text, const char *expected)
+{
+    char got[256] = "";
+    int replies = 1;
+    for (const char *at = expected; (at = strchr(at, ' ')); at++)
+        replies++;
+    say(t, text);
+    for (const char *line = hear(t, replies); *line; line = strchr(line, '\n') + 1) {
+        snprintf(got + strlen(got), sizeof got - strlen(got), "%s%.3s", *got ? " " : "", line);
+        assert_int_equal(line[3], ' ');
+    }
+    assert_string_equal(got, expected);
+}
+
+/* A file where the folder of a mailbox or of a domain should be. */
+static void damage(struct backend_client *t, const char *name)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", t->sandbox->path, name);
+    close(open(path, O_CREAT | O_WRONLY, 0600));
+}
+
+static void mend(struct backend_client *t, const char *name)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", t->sandbox->path, name);
+    assert_int_equal(unlink(path), 0);
+}
+
+#define MAIL  "MAIL FROM:<a@b.test>\r\n"
+#define ALICE "RCPT TO:<alice@example.test>\r\n"
+#define BOB   "RCPT TO:<bob@other.test>\r\n"
+#define CAROL "RCPT TO:<carol@example.test>\r\n"
+
+static void test_a_mailbox_that_fails_concerns_no_other(void **state)
 {
     struct backend_client *t = *state;
-    char path[512];
-    snprintf(path, sizeof path, "%s/other.test", t->sandbox->path);
-    close(open(path, O_CREAT | O_WRONLY, 0600)); /* a file where the folder should be */
+    damage(t, "other.test");
     greet(t);
-    ask(t,
-        "MAIL FROM:<a@b.test>\r\nRCPT TO:<alice@example.test>\r\nRCPT "
-        "TO:<bob@other.test>\r\nDATA\r\n",
-        4, "354");
-    ask(t, "x\r\n.\r\n", 2, "451 4.3.0");
-    assert_memory_equal(t->heard, "451 4.3.0", 9);
-    assert_int_equal(sandbox_count(t->sandbox, "example.test/alice/new", NULL), 0);
+    codes(t, MAIL BOB ALICE CAROL "DATA\r\n", "250 250 250 250 354");
+    codes(t, "x\r\n.\r\n", "451 250 250");
+    assert_non_null(strstr(t->heard, "451 4.3.0 Mail cannot be handed on now"));
+    codes(t, MAIL ALICE BOB "BDAT 3 LAST\r\nx\r\n", "250 250 250 250 451");
+    assert_int_equal(sandbox_count(t->sandbox, "example.test/alice/new", NULL), 2);
+    assert_int_equal(sandbox_count(t->sandbox, "example.test/alice/tmp", NULL), 0);
+    file_is(t, "example.test/carol/new", "Return-Path: <a@b.test>\nx\n");
+    mend(t, "other.test");
+    codes(t, MAIL ALICE BOB "DATA\r\n", "250 250 250 354");
+    codes(t, "y\r\n.\r\nNOOP\r\n", "250 250 250");
+    file_is(t, "other.test/bob/new", "Return-Path: <a@b.test>\ny\n");
+}
+
+/* A mailbox has one answer, under however many names it is. */
+static void test_names_of_one_mailbox_have_its_answer(void **state)
+{
+    struct backend_client *t = *state;
+    damage(t, "other.test");
+    greet(t);
+    codes(t,
+          MAIL BOB ALICE
+          "RCPT TO:<Bob+lists@Other.test>\r\nRCPT TO:<alice+x@example.test>\r\n" BOB CAROL
+          "DATA\r\n",
+          "250 250 250 250 250 250 250 354");
+    codes(t, "x\r\n.\r\n", "451 250 451 250 451 250");
+    file_is(t, "example.test/alice/new", "Return-Path: <a@b.test>\nx\n");
+    mend(t, "other.test");
+    codes(t, MAIL BOB "RCPT TO:<bob+lists@other.test>\r\nDATA\r\n", "250 250 250 354");
+    codes(t, "x\r\n.\r\n", "250 250");
+    file_is(t, "other.test/bob/new", "Return-Path: <a@b.test>\nx\n");
+}
+
+static void test_when_all_fail_each_hears_it(void **state)
+{
+    struct backend_client *t = *state;
+    damage(t, "other.test");
+    damage(t, "example.test");
+    greet(t);
+    codes(t, MAIL ALICE BOB CAROL "DATA\r\n", "250 250 250 250 354");
+    codes(t, "x\r\n.\r\n" MAIL, "451 451 451 250");
+}
+
+/* One line for each reason, with the mailbox; those that have the message are in none of them. */
+static void test_the_log_names_the_mailbox_and_the_reason(void **state)
+{
+    struct backend_client *t = *state;
+    char text[4096];
+    int pipes[2];
+    assert_int_equal(pipe(pipes), 0);
+    log_to(pipes[1]);
+    damage(t, "other.test");
+    greet(t);
+    codes(t, MAIL ALICE BOB CAROL "RCPT TO:<bob+1@other.test>\r\nDATA\r\n",
+          "250 250 250 250 250 354");
+    codes(t, "x\r\n.\r\n", "250 451 250 451");
+    ssize_t len = read(pipes[0], text, sizeof text - 1);
+    text[len < 0 ? 0 : len] = 0;
+    char *stored = strstr(text, "event=stored"), *failed = strstr(text, "event=not_stored");
+    assert_true(stored && failed && stored < failed);
+    assert_non_null(
+        strstr(failed, "error=\"Not a directory\" mailbox=other.test/bob from=a@b.test"));
+    assert_non_null(strstr(failed, "to=bob@other.test to=bob+1@other.test"));
+    assert_null(strstr(failed, "to=alice"));
+    assert_null(strstr(failed + 1, "event="));
+    failed[0] = 0;
+    assert_non_null(strstr(stored, "to=alice@example.test to=carol@example.test"));
+    assert_null(strstr(stored, "to=bob"));
+    log_to(open("/dev/null", O_WRONLY | O_CLOEXEC));
+    close(pipes[0]);
+    close(pipes[1]);
 }
 
 static void test_an_idle_session_ends_when_the_store_does(void **state)
@@ -281,7 +377,10 @@ int main(void)
         IN_TALK(test_a_quoted_path_stays_inside),
         IN_TALK(test_a_large_message_with_long_lines_is_whole),
         IN_TALK(test_a_connection_cut_within_a_message_leaves_nothing),
-        IN_TALK(test_a_mailbox_that_fails_fails_all),
+        IN_TALK(test_a_mailbox_that_fails_concerns_no_other),
+        IN_TALK(test_names_of_one_mailbox_have_its_answer),
+        IN_TALK(test_when_all_fail_each_hears_it),
+        IN_TALK(test_the_log_names_the_mailbox_and_the_reason),
         IN_TALK(test_an_idle_session_ends_when_the_store_does),
         IN_TALK(test_a_message_in_progress_is_finished_before_the_end),
     };

@@ -1,4 +1,4 @@
-/* Maildir: all mailboxes or none, whole files only, and the machine's failures told as they are. */
+/* Maildir: each mailbox on its own, whole files only, and the machine's failures told as they are. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,10 +15,84 @@
 #include "store/leftovers.h"
 #include "store/maildir.h"
 
+/* ---- calls that fail in one mailbox ---- */
+
+/* Calls whose path, or the path of whose file, has `where` fail: a write that would make its file
+ * larger than `octets`, and other calls always. */
+static struct fault {
+    const char *call, *where;
+    int error;
+    off_t octets;
+    unsigned failed; /* how often it has */
+} fault;
+
+static bool fails(const char *call, const char *path)
+{
+    if (!fault.call || strcmp(call, fault.call) != 0 || !strstr(path, fault.where))
+        return false;
+    fault.failed++;
+    errno = fault.error;
+    return true;
+}
+
+static bool fails_of(const char *call, int fd)
+{
+    char name[64], path[1024];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    ssize_t len = readlink(name, path, sizeof path - 1);
+    path[len < 0 ? 0 : len] = 0;
+    return fails(call, path);
+}
+
+ssize_t __real_write(int fd, const void *octets, size_t n);
+ssize_t __wrap_write(int fd, const void *octets, size_t n);
+ssize_t __wrap_write(int fd, const void *octets, size_t n)
+{
+    off_t at = fault.call ? lseek(fd, 0, SEEK_CUR) : 0;
+    off_t room = fault.octets > at ? fault.octets - at : 0;
+    if ((off_t)n <= room || !fails_of("write", fd))
+        return __real_write(fd, octets, n);
+    return room ? __real_write(fd, octets, (size_t)room) : -1; /* at first a part, as on a disk */
+}
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+    return fails_of("fsync", fd) ? -1 : __real_fsync(fd);
+}
+
+int __real_linkat(int from, const char *a, int to, const char *b, int flags);
+int __wrap_linkat(int from, const char *a, int to, const char *b, int flags);
+int __wrap_linkat(int from, const char *a, int to, const char *b, int flags)
+{
+    return fails("linkat", b) ? -1 : __real_linkat(from, a, to, b, flags);
+}
+
+int __real_mkdirat(int at, const char *path, mode_t mode);
+int __wrap_mkdirat(int at, const char *path, mode_t mode);
+int __wrap_mkdirat(int at, const char *path, mode_t mode)
+{
+    return fails("mkdirat", path) ? -1 : __real_mkdirat(at, path, mode);
+}
+
+/* ---- messages ---- */
+
 static void begin(struct sandbox *s, struct maildir_message *m)
 {
     maildir_begin(m, s->root, "host.test");
     assert_int_equal(maildir_add(m, SPAN("alice"), SPAN("example.test")), 0);
+}
+
+/* Ends a message: the outcome of the mailbox that fails, if one does. */
+static int commit(struct maildir_message *m)
+{
+    int error = 0;
+    maildir_commit(m);
+    for (size_t i = 0; i < m->boxes && !error; i++)
+        error = maildir_error(m, i);
+    maildir_drop(m);
+    return error;
 }
 
 static void holds(struct sandbox *s, const char *folder, const char *expected)
@@ -36,7 +110,7 @@ static void test_a_message_stands_in_new_and_nowhere_else(void **state)
     begin(*state, &m);
     assert_int_equal(maildir_write(&m, SPAN("Subject: x\n\n")), 0);
     assert_int_equal(maildir_write(&m, SPAN("hello\n")), 0);
-    assert_int_equal(maildir_commit(&m), 0);
+    assert_int_equal(commit(&m), 0);
     holds(*state, "example.test/alice/new", "Subject: x\n\nhello\n");
     assert_int_equal(sandbox_count(*state, "example.test/alice/tmp", NULL), 0);
     assert_int_equal(sandbox_count(*state, "example.test/alice/cur", NULL), 0);
@@ -46,11 +120,11 @@ static void test_every_recipient_gets_it_and_one_named_twice_gets_it_once(void *
 {
     struct maildir_message m;
     begin(*state, &m);
-    assert_int_equal(maildir_add(&m, SPAN("bob"), SPAN("example.test")), 0);
+    assert_int_equal(maildir_add(&m, SPAN("bob"), SPAN("example.test")), 1);
     assert_int_equal(maildir_add(&m, SPAN("alice"), SPAN("example.test")), 0);
-    assert_int_equal(maildir_add(&m, SPAN("alice"), SPAN("other.test")), 0);
+    assert_int_equal(maildir_add(&m, SPAN("alice"), SPAN("other.test")), 2);
     maildir_write(&m, SPAN("to all\n"));
-    assert_int_equal(maildir_commit(&m), 0);
+    assert_int_equal(commit(&m), 0);
     holds(*state, "example.test/alice/new", "to all\n");
     holds(*state, "example.test/bob/new", "to all\n");
     holds(*state, "other.test/alice/new", "to all\n");
@@ -60,7 +134,7 @@ static void test_an_empty_message_is_a_message(void **state)
 {
     struct maildir_message m;
     begin(*state, &m);
-    assert_int_equal(maildir_commit(&m), 0);
+    assert_int_equal(commit(&m), 0);
     holds(*state, "example.test/alice/new", "");
 }
 
@@ -78,7 +152,7 @@ static void test_a_large_message_is_whole(void **state)
         assert_int_equal(maildir_write(&m, (struct span){piece, n}), 0);
     }
     assert_int_equal(m.size, all.len);
-    assert_int_equal(maildir_commit(&m), 0);
+    assert_int_equal(commit(&m), 0);
     size_t len = 0;
     char *text = sandbox_read(*state, "example.test/alice/new", &len);
     assert_int_equal(len, all.len);
@@ -104,7 +178,7 @@ static void test_two_messages_of_one_moment_are_two_files(void **state)
     for (int i = 0; i < 100; i++) {
         struct maildir_message m;
         begin(*state, &m);
-        assert_int_equal(maildir_commit(&m), 0);
+        assert_int_equal(commit(&m), 0);
     }
     assert_int_equal(sandbox_count(*state, "example.test/alice/new", NULL), 100);
 }
@@ -119,19 +193,203 @@ static void make_path(struct sandbox *s, const char *path, bool folder)
         close(open(full, O_CREAT | O_WRONLY, 0600));
 }
 
-static void test_when_one_mailbox_fails_none_has_the_message(void **state)
+/* ---- mailboxes that fail ---- */
+
+enum { PEOPLE = 3, LONG = 100000 };
+static const char *const people[PEOPLE] = {"alice", "bob", "carol"};
+
+static char *long_text(size_t len)
+{
+    char *text = calloc(1, len + 1);
+    for (size_t i = 0; i < len; i++)
+        text[i] = (char)('a' + i * 7 % 26 + (i / 4096) % 2);
+    return text;
+}
+
+/* Delivers a message to all, `first` first, and sets the outcome of each. */
+static void deliver_to_all(struct sandbox *s, const char *text, int first, int error[PEOPLE])
 {
     struct maildir_message m;
-    make_path(*state, "example.test", true);
-    make_path(*state, "example.test/bob", true);
-    make_path(*state, "example.test/bob/new", false); /* a file where the folder should be */
-    begin(*state, &m);
-    maildir_add(&m, SPAN("carol"), SPAN("example.test"));
+    size_t len = strlen(text);
+    maildir_begin(&m, s->root, "host.test");
+    for (int i = 0; i < PEOPLE; i++) {
+        int box = maildir_add(&m, span_of(people[(first + i) % PEOPLE]), SPAN("example.test"));
+        assert_int_equal(box, i);
+    }
+    int failed = 0;
+    for (size_t at = 0; at < len && !failed;) {
+        size_t piece = 1 + (size_t)rand() % (rand() % 2 ? 100 : 30000);
+        piece = piece < len - at ? piece : len - at;
+        failed = maildir_write(&m, (struct span){text + at, piece});
+        at += piece;
+    }
+    maildir_commit(&m);
+    for (int i = 0; i < PEOPLE; i++) {
+        error[(first + i) % PEOPLE] = maildir_error(&m, (size_t)i);
+        assert_true(!failed || maildir_error(&m, (size_t)i) < 0);
+    }
+    maildir_drop(&m);
+}
+
+/* Who is told that it has the message has it whole and once; the others have nothing of it. */
+static void outcome_is_true(struct sandbox *s, const char *text, const int error[PEOPLE])
+{
+    for (int i = 0; i < PEOPLE; i++) {
+        char folder[64];
+        snprintf(folder, sizeof folder, "example.test/%s/new", people[i]);
+        if (!error[i])
+            holds(s, folder, text);
+        else
+            assert_true(sandbox_count(s, folder, NULL) <= 0);
+        snprintf(folder, sizeof folder, "example.test/%s/tmp", people[i]);
+        assert_true(sandbox_count(s, folder, NULL) <= 0);
+    }
+}
+
+static void empty(struct sandbox *s)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s/*", s->path);
+    assert_int_equal(system(command), 0);
+}
+
+/* Forgets who has failed as a holder before. */
+static void trust_all(struct sandbox *s)
+{
+    int error[PEOPLE];
+    deliver_to_all(s, "hello\n", 0, error);
+    assert_int_equal(error[0] || error[1] || error[2], 0);
+    empty(s);
+}
+
+static void only_bob_fails(struct sandbox *s, const char *text, int first, int expected)
+{
+    int error[PEOPLE];
+    deliver_to_all(s, text, first, error);
+    assert_int_equal(error[0], 0);
+    assert_int_equal(error[1], expected);
+    assert_int_equal(error[2], 0);
+    outcome_is_true(s, text, error);
+}
+
+/* Wherever a file is in the way of a folder of bob's, and in each order. */
+static void test_a_mailbox_that_is_in_the_way_fails_alone(void **state)
+{
+    static const char *const damaged[] = {"example.test/bob", "example.test/bob/new",
+                                          "example.test/bob/tmp"};
+    char *texts[] = {long_text(10), long_text(LONG)};
+    for (size_t where = 0; where < sizeof damaged / sizeof *damaged; where++)
+        for (int first = 0; first < PEOPLE; first++)
+            for (int i = 0; i < 2; i++) {
+                trust_all(*state);
+                make_path(*state, "example.test", true);
+                if (where > 0)
+                    make_path(*state, "example.test/bob", true);
+                make_path(*state, damaged[where], false);
+                if (where == 2 && first != 1) { /* its own tmp is not needed then */
+                    int error[PEOPLE];
+                    deliver_to_all(*state, texts[i], first, error);
+                    assert_int_equal(error[0] || error[2], 0);
+                } else {
+                    only_bob_fails(*state, texts[i], first, -ENOTDIR);
+                }
+                empty(*state);
+            }
+    free(texts[0]);
+    free(texts[1]);
+}
+
+/* Each call fails in bob's mailbox, from each octet block on, in each order: neither alice nor
+ * carol notices. */
+static void test_a_call_that_fails_in_one_mailbox_concerns_no_other(void **state)
+{
+    static const struct fault faults[] = {
+        {"write", "/bob/tmp/", EDQUOT, 0},
+        {"write", "/bob/tmp/", ENOSPC, 1},
+        {"write", "/bob/tmp/", EIO, 16 * 1024},
+        {"write", "/bob/tmp/", EDQUOT, LONG - 1},
+        {"linkat", "/bob/new/", EDQUOT},
+        {"linkat", "/bob/new/", EIO},
+        {"mkdirat", "/bob", ENOSPC},
+        {"mkdirat", "/bob/new", EACCES},
+        {"fsync", "/bob/new", EIO},
+        {"fsync", "example.test/bob", EIO},
+    };
+    char *text = long_text(LONG);
+    srand(2);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        for (int first = 0; first < PEOPLE; first++) {
+            bool as_holder = strcmp(faults[i].call, "write") == 0;
+            int error[PEOPLE];
+            trust_all(*state);
+            fault = faults[i];
+            deliver_to_all(*state, text, first, error);
+            bool held = first == 1, failed = fault.failed;
+            fault.call = NULL;
+            if (strcmp(faults[i].call, "fsync") == 0 && held && error[0]) {
+                assert_int_equal(error[0], -EIO); /* the file itself: see the next test */
+            } else {
+                assert_true(failed || (as_holder && !held));
+                assert_int_equal(error[0], 0);
+                assert_int_equal(error[1], failed ? -faults[i].error : 0);
+                assert_int_equal(error[2], 0);
+            }
+            outcome_is_true(*state, text, error);
+            empty(*state);
+        }
+    free(text);
+}
+
+/* Nothing is known of the octets after a flush of the file that failed, so nobody gets them. But the
+ * sender's next try has another holder, for as long as the first has taken nothing. */
+static void test_a_file_that_cannot_be_flushed_is_for_nobody_and_the_next_is_elsewhere(void **state)
+{
+    char *text = long_text(LONG);
+    int error[PEOPLE];
+    trust_all(*state);
+    fault = (struct fault){"fsync", "/bob/tmp/", EDQUOT};
+    deliver_to_all(*state, text, 1, error);
+    for (int i = 0; i < PEOPLE; i++)
+        assert_int_equal(error[i], -EDQUOT);
+    outcome_is_true(*state, text, error);
+    deliver_to_all(*state, text, 1, error);
+    for (int i = 0; i < PEOPLE; i++) /* bob gets a link to another one's file */
+        assert_int_equal(error[i], 0);
+    outcome_is_true(*state, text, error);
+    assert_int_equal(fault.failed, 1);
+    fault.call = NULL;
+    free(text);
+}
+
+static void test_all_mailboxes_that_fail_each_say_why(void **state)
+{
+    char *text = long_text(LONG);
+    int error[PEOPLE];
+    fault = (struct fault){"write", "example.test/", ENOSPC, 20000};
+    deliver_to_all(*state, text, 0, error);
+    fault.call = NULL;
+    for (int i = 0; i < PEOPLE; i++)
+        assert_int_equal(error[i], -ENOSPC);
+    outcome_is_true(*state, text, error);
+    free(text);
+}
+
+/* Another program removes the holder's folders before the others have their links. */
+static void test_a_holder_that_goes_away_takes_nobody_with_it(void **state)
+{
+    struct sandbox *s = *state;
+    struct maildir_message m;
+    char *text = long_text(LONG), command[128];
+    begin(s, &m);
     maildir_add(&m, SPAN("bob"), SPAN("example.test"));
-    assert_int_equal(maildir_commit(&m), -ENOTDIR);
-    assert_int_equal(sandbox_count(*state, "example.test/alice/new", NULL), 0);
-    assert_int_equal(sandbox_count(*state, "example.test/carol/new", NULL), 0);
-    assert_int_equal(sandbox_count(*state, "example.test/alice/tmp", NULL), 0);
+    assert_int_equal(maildir_write(&m, span_of(text)), 0);
+    snprintf(command, sizeof command, "rm -r %s/example.test/alice", s->path);
+    assert_int_equal(system(command), 0);
+    maildir_commit(&m);
+    assert_int_equal(maildir_error(&m, 1), 0);
+    maildir_drop(&m);
+    holds(s, "example.test/bob/new", text);
+    free(text);
 }
 
 static void test_a_hostile_address_stays_below_the_root(void **state)
@@ -139,7 +397,7 @@ static void test_a_hostile_address_stays_below_the_root(void **state)
     struct maildir_message m;
     maildir_begin(&m, ((struct sandbox *)*state)->root, "host.test");
     assert_int_equal(maildir_add(&m, SPAN("../../../tmp/x"), SPAN("..")), 0);
-    assert_int_equal(maildir_commit(&m), 0);
+    assert_int_equal(commit(&m), 0);
     assert_int_equal(sandbox_count(*state, "%2E./%2E.%2F..%2F..%2Ftmp%2Fx/new", NULL), 1);
 }
 
@@ -152,7 +410,7 @@ static void test_a_folder_that_cannot_be_written_is_an_error(void **state)
     if (root)
         assert_int_equal(seteuid(65534), 0); /* nothing is read-only for root */
     begin(s, &m);
-    int error = maildir_commit(&m);
+    int error = commit(&m);
     if (root)
         assert_int_equal(seteuid(0), 0);
     chmod(s->path, 0700);
@@ -176,7 +434,7 @@ static int deliver_too_much(struct maildir_message *m)
         error = maildir_write(m, (struct span){block, sizeof block});
     if (error)
         maildir_drop(m);
-    return error ? error : maildir_commit(m);
+    return error ? error : commit(m);
 }
 
 static void test_a_full_disk_is_told_and_leaves_nothing(void **state)
@@ -216,13 +474,41 @@ static void test_a_mailbox_on_another_disk_gets_a_copy(void **state)
     begin(s, &m);
     maildir_add(&m, SPAN("bob"), SPAN("example.test"));
     maildir_write(&m, SPAN("far away\n"));
-    int error = maildir_commit(&m), left = sandbox_count(s, "example.test/bob/tmp", NULL);
+    int error = commit(&m), left = sandbox_count(s, "example.test/bob/tmp", NULL);
     int come = sandbox_count(s, "example.test/bob/new", NULL);
     umount(other);
     assert_int_equal(error, 0);
     assert_int_equal(left, 0);
     assert_int_equal(come, 1);
     holds(s, "example.test/alice/new", "far away\n");
+}
+
+/* bob's mailbox is on a disk of its own, which is full before the message is whole. */
+static void test_a_full_disk_of_one_mailbox_leaves_the_others_their_message(void **state)
+{
+    struct sandbox *s = *state;
+    char other[1024], command[128], *text = long_text(LONG);
+    int error[PEOPLE];
+    trust_all(s);
+    make_path(s, "example.test", true);
+    make_path(s, "example.test/bob", true);
+    snprintf(other, sizeof other, "%s/example.test/bob", s->path);
+    if (!mount_tiny(other)) {
+        print_message("no right to mount a small file system here\n");
+        free(text);
+        skip();
+    }
+    close(s->root);
+    s->root = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* the one that sees the mount */
+    for (int first = 0; first < PEOPLE; first++) {
+        deliver_to_all(s, text, first, error);
+        assert_true(error[0] == 0 && error[1] == -ENOSPC && error[2] == 0);
+        outcome_is_true(s, text, error);
+        snprintf(command, sizeof command, "rm %s/example.test/*/new/*", s->path);
+        assert_int_equal(system(command), 0);
+    }
+    umount(other);
+    free(text);
 }
 
 static int64_t now_s(void)
@@ -268,7 +554,7 @@ static void deliver_later(struct sandbox *s, int64_t later_s)
     struct maildir_message m;
     begin(s, &m);
     m.begun_s = now_s() + later_s;
-    assert_int_equal(maildir_commit(&m), 0);
+    assert_int_equal(commit(&m), 0);
 }
 
 /* A store was killed within deliveries to alice, on two days. */
@@ -301,7 +587,12 @@ int main(void)
         IN_SANDBOX(test_a_large_message_is_whole),
         IN_SANDBOX(test_what_is_dropped_leaves_nothing),
         IN_SANDBOX(test_two_messages_of_one_moment_are_two_files),
-        IN_SANDBOX(test_when_one_mailbox_fails_none_has_the_message),
+        IN_SANDBOX(test_a_mailbox_that_is_in_the_way_fails_alone),
+        IN_SANDBOX(test_a_call_that_fails_in_one_mailbox_concerns_no_other),
+        IN_SANDBOX(test_a_file_that_cannot_be_flushed_is_for_nobody_and_the_next_is_elsewhere),
+        IN_SANDBOX(test_all_mailboxes_that_fail_each_say_why),
+        IN_SANDBOX(test_a_holder_that_goes_away_takes_nobody_with_it),
+        IN_SANDBOX(test_a_full_disk_of_one_mailbox_leaves_the_others_their_message),
         IN_SANDBOX(test_a_hostile_address_stays_below_the_root),
         IN_SANDBOX(test_a_folder_that_cannot_be_written_is_an_error),
         IN_SANDBOX(test_only_old_files_are_leftovers),
