@@ -7,8 +7,10 @@
 #include "base/channel.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -63,6 +65,16 @@ int channel_send(int fd, const struct note *n)
         memcpy(CMSG_DATA(c), n->fd, n->fds * sizeof(int));
     }
     return sendmsg(fd, &packet, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+int channel_pass(int fd, const struct note *n)
+{
+    int used = 0, room = 0;
+    socklen_t len = sizeof room;
+
+    if (ioctl(fd, SIOCOUTQ, &used) < 0 || getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, &len) < 0)
+        return -errno;
+    return used > room / 2 ? -EAGAIN : channel_send(fd, n);
 }
 
 int channel_tell(int fd, uint32_t kind, int32_t arg, uint64_t tag, const char *text)

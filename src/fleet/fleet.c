@@ -401,9 +401,9 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
 {
     struct fleet *f = fleet_of(loop);
     struct note n;
-    int r;
+    int r = 1;
 
-    while ((r = channel_read_text(watch->fd, &n)) == 1) {
+    for (int i = 0; i < NOTES_IN_TURN && (r = channel_read_text(watch->fd, &n)) == 1; i++) {
         loop_moved(loop);
         if (n.kind == NOTE_STOP)
             loop->stop = true;
@@ -412,7 +412,7 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
         if (n.kind == NOTE_PING)
             channel_tell(watch->fd, NOTE_PONG, 0, 0, NULL);
     }
-    if (r != -EAGAIN) { /* the master is gone */
+    if (r != 1 && r != -EAGAIN && r != -EBADMSG) { /* the master is gone */
         loop_forget(loop, watch);
         loop->stop = true;
     }

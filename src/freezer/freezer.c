@@ -347,10 +347,12 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
 {
     struct freezer *f = freezer_of(loop);
     struct note n;
-    int r;
 
     follow_clock(f);
-    while ((r = channel_read_text(watch->fd, &n)) == 1) {
+    /* One in a turn, because each may read the whole table, and the web process may have been taken
+     * over and ask without end. */
+    int r = channel_read_text(watch->fd, &n);
+    if (r == 1) {
         if (n.kind == NOTE_RELEASE)
             release(f, &n);
         if (n.kind == NOTE_COUNT && f->table) /* without the table the number is not known */
@@ -364,7 +366,8 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
         if (n.kind == NOTE_PING)
             channel_tell(watch->fd, NOTE_PONG, 0, 0, NULL);
     }
-    if (r != -EAGAIN) { /* the master is gone: the rule stays for its successor */
+    if (r != 1 && r != -EAGAIN &&
+        r != -EBADMSG) { /* the master is gone: the rule stays for its successor */
         loop_forget(loop, watch);
         loop->stop = true;
     }

@@ -292,6 +292,31 @@ static bool renews(const struct master *m, const struct child *c)
     return true;
 }
 
+/* Whether a store or a web process that has ended has shut down what only its role has. */
+static bool renew_own(struct master *m, enum role_id role)
+{
+    if (role == ROLE_WEB)
+        return runtime_renew_control(&m->runtime);
+    if (role != ROLE_STORE || !channel_is_shut(m->runtime.store_pair))
+        return role == ROLE_STORE && runtime_renew_store(&m->runtime);
+    store_queue_close(&m->loop, &m->store_queue); /* their workers see the end of the connections */
+    return runtime_renew_store(&m->runtime);
+}
+
+/* Its successor has the new sockets. Another process of the role still has those that are shut, so it
+ * ends, too. */
+static void renew_own_sockets(struct master *m, const struct child *c)
+{
+    if (m->stopping || !renew_own(m, c->role))
+        return;
+    log_error("%s %u has shut down the sockets of its role, which no process of mired does. An "
+              "attacker may have taken it over: please report it. They are replaced",
+              role_table[c->role].name, c->index);
+    for (const struct child *k = m->children; k; k = k->next)
+        if (k != c && k->role == c->role && k->channel.fd >= 0)
+            channel_tell(k->channel.fd, NOTE_STOP, 0, 0, NULL);
+}
+
 /* Of two freezers only one has the table and works: the other one's death says nothing of it. */
 static void freezer_died(struct master *m, const struct child *c)
 {
@@ -339,6 +364,7 @@ static void ended(struct master *m, struct child *c, int status)
         freezer_died(m, c);
     if (!expected)
         log_death(c, status);
+    renew_own_sockets(m, c);
     bool renew = renews(m, c), was_worker = c->role == ROLE_WORKER;
     if (was_worker)
         notes_worker_ended(m, c);

@@ -36,18 +36,38 @@ enum {
 
 /* ---- reload ---- */
 
-void master_answer(struct master *m, struct asker asker, bool done, const char *event,
-                   const char *text)
+static void log_result(bool done, const char *event, const char *text)
 {
-    const struct child *c = child_by_pid(m, asker.pid);
     struct log_line l;
 
     log_begin(&l, done ? LOG_INFO : LOG_ERROR, event);
     log_text(&l, "result", done ? "done" : "failed");
     log_text(&l, "text", text);
     log_end(&l);
+}
+
+static void tell_result(const struct master *m, struct asker asker, bool done, const char *text)
+{
+    const struct child *c = child_by_pid(m, asker.pid);
+
     if (c && c->channel.fd >= 0)
         channel_tell(c->channel.fd, NOTE_RESULT, done ? 0 : 1, asker.tag, text);
+}
+
+void master_answer(struct master *m, struct asker asker, bool done, const char *event,
+                   const char *text)
+{
+    log_result(done, event, text);
+    tell_result(m, asker, done, text);
+}
+
+void master_refuse(struct master *m, struct asker asker, const char *event, const char *text)
+{
+    enum { EVERY_MS = 1000 };
+
+    if (log_is_due(&m->refused_ms, EVERY_MS, clock_mono_ms()))
+        log_result(false, event, text);
+    tell_result(m, asker, false, text);
 }
 
 /* Logs each line of *b as a sentence of its own. */
@@ -107,17 +127,17 @@ void master_reload(struct master *m, struct asker asker)
     struct config *config;
 
     if (m->stopping || m->draining || !m->current) {
-        master_answer(m, asker, false, "reload", "mired is starting or stopping");
+        master_refuse(m, asker, "reload", "mired is starting or stopping");
         return;
     }
     if (!m->runtime.ledger) {
-        master_answer(m, asker, false, "reload", "the last upgrade has failed; restart mired");
+        master_refuse(m, asker, "reload", "the last upgrade has failed; restart mired");
         return;
     }
     if (m->coming || m->parting || m->reload_waits) {
         m->reload_again = m->reload_again || (asker.pid == 0 && !m->reload_waits);
         if (asker.pid)
-            master_answer(m, asker, false, "reload", "another reload is in progress");
+            master_refuse(m, asker, "reload", "another reload is in progress");
         return;
     }
     if (waits(m, asker))

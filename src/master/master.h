@@ -137,6 +137,7 @@ struct master {
     struct reload_pace pace;
     struct alarm reload_alarm;  /* set while a reload waits for its turn (reload_pace.h) */
     struct asker waiting_asker; /* of that reload */
+    uint64_t refused_ms;        /* monotonic: master_refuse() has logged; 0: never */
     bool stopping, draining, reload_again, reload_waits;
     int status; /* of the process */
 };
@@ -176,6 +177,10 @@ int upgrade_inherit(struct master *m);
 /* Sends NOTE_RESULT to the asker, if it still runs, and writes a line in the log. */
 void master_answer(struct master *m, struct asker asker, bool done, const char *event,
                    const char *text);
+
+/* The same for what fails because something else is under way: it costs nothing to ask for, so there
+ * is at most one line a second in the log. A web process that was taken over could fill it. */
+void master_refuse(struct master *m, struct asker asker, const char *event, const char *text);
 
 /* ---- generation.c ---- */
 

@@ -120,7 +120,7 @@ static int pass_on(const struct child *asker, const struct child *c, const struc
     if (!holds_connections(c))
         return -ENOTCONN;
     query.tag = tag_between(asker, n);
-    return channel_send(c->channel.fd, &query);
+    return channel_pass(c->channel.fd, &query);
 }
 
 /* Whether passing a note on failed because the worker has just ended, which the master is about to
@@ -287,7 +287,7 @@ static void ask_fleet(struct master *m, struct child *c, const struct note *n)
     struct note query = *n;
 
     query.tag = (uint64_t)(uint32_t)c->pid << 32 | (uint32_t)n->tag;
-    if (!fleet || channel_send(fleet->channel.fd, &query) < 0)
+    if (!fleet || channel_pass(fleet->channel.fd, &query) < 0)
         channel_tell(c->channel.fd, NOTE_FLEET_TOLD, -1, n->tag, NULL);
 }
 
@@ -297,7 +297,7 @@ static void order(struct master *m, struct child *c, const struct note *n)
     struct child *to = current_of(m, c->role == ROLE_FLEET ? ROLE_WEB : ROLE_FLEET);
 
     if (to)
-        channel_send(to->channel.fd, n);
+        channel_pass(to->channel.fd, n);
 }
 
 enum {

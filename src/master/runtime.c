@@ -202,11 +202,49 @@ static int open_store_pair(struct runtime *h)
     return error;
 }
 
+static mode_t store_mode(const struct runtime *h)
+{
+    return users_is_apart(&h->users, USERS_WORKER) ? 0660 : 0600;
+}
+
+/* Puts another socket in the place of one that is shut down, if that is possible. */
+static bool listen_again(const struct runtime *h, int *listener, const char *path, mode_t mode)
+{
+    int fd = *listener >= 0 && channel_has_ended(*listener) ? bind_unix(h, path, mode) : -1;
+
+    if (fd < 0)
+        return false;
+    close(*listener);
+    *listener = fd;
+    return true;
+}
+
+bool runtime_renew_control(struct runtime *h)
+{
+    return listen_again(h, &h->control_listen, h->control_path, 0660);
+}
+
+bool runtime_renew_store(struct runtime *h)
+{
+    int before[2] = {h->store_pair[0], h->store_pair[1]};
+    bool renewed = listen_again(h, &h->store_listen, h->store_path, store_mode(h));
+
+    if (!channel_is_shut(before))
+        return renewed;
+    h->store_pair[0] = -1;
+    if (open_store_pair(h) < 0) {
+        memcpy(h->store_pair, before, sizeof before);
+        return renewed;
+    }
+    close(before[0]);
+    close(before[1]);
+    return true;
+}
+
 static int open_sockets(struct runtime *h, struct buf *errors)
 {
     if (h->store_listen < 0)
-        h->store_listen =
-            bind_unix(h, h->store_path, users_is_apart(&h->users, USERS_WORKER) ? 0660 : 0600);
+        h->store_listen = bind_unix(h, h->store_path, store_mode(h));
     if (h->store_listen < 0)
         return wrong(errors, "cannot listen on", h->store_path, h->store_listen);
     if (h->control_listen < 0)

@@ -97,4 +97,10 @@ int runtime_handoffs(struct runtime *h, uint32_t slots);
 /* Whether a process has shut down one of them. */
 bool runtime_handoff_is_shut(const struct runtime *h);
 
+/* Replace what a store, or a web process, has shut down: the pair and the socket of the store, the
+ * control socket. True if there was something; processes that are started from then on get the new
+ * ones. Nothing may wait for room in the pair (store_queue_close()). */
+bool runtime_renew_store(struct runtime *h);
+bool runtime_renew_control(struct runtime *h);
+
 #endif

@@ -169,7 +169,7 @@ void master_upgrade(struct master *m, struct asker asker)
     char text[NOTE_TEXT], number[16];
 
     if (m->stopping || m->draining || m->coming || m->parting || m->reload_waits || !m->current) {
-        master_answer(m, asker, false, "upgrade", "mired is starting, reloading or stopping");
+        master_refuse(m, asker, "upgrade", "mired is starting, reloading or stopping");
         return;
     }
     if (check(m, text, sizeof text) < 0) {

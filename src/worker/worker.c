@@ -151,9 +151,11 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
 {
     struct worker *w = worker_of(loop);
     struct note n;
-    int r;
+    int r = 1;
 
-    while ((r = channel_read(watch->fd, &n)) == 1 || r == -EBADMSG) {
+    /* Mail has its turn, too, beside queries without end. */
+    for (int i = 0; i < NOTES_IN_TURN && ((r = channel_read(watch->fd, &n)) == 1 || r == -EBADMSG);
+         i++) {
         loop_moved(loop);
         if (r != 1)
             continue;
@@ -178,7 +180,7 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
         }
         note_close(&n);
     }
-    if (r != -EAGAIN) { /* the master is gone */
+    if (r != 1 && r != -EAGAIN && r != -EBADMSG) { /* the master is gone */
         loop_forget(loop, watch);
         stop(w);
     }

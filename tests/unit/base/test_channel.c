@@ -49,6 +49,29 @@ static void test_a_note_arrives_as_it_was_sent(void **state)
     assert_int_equal(channel_read(end[1], &n), -EAGAIN);
 }
 
+/* A process that was taken over asks for notes to others without end: the master's own find room. */
+static void test_notes_that_are_passed_on_leave_half_of_the_channel(void **state)
+{
+    struct note n = {.kind = KIND_SECOND, .len = 100}, own = {.kind = KIND_FIRST};
+    unsigned passed = 0, sent = 0;
+
+    while (channel_pass(end[0], &n) == 0)
+        passed++;
+    while (channel_send(end[0], &own) == 0)
+        sent++;
+    assert_true(passed > 50);
+    assert_true(sent > 50);
+    for (unsigned i = 0; i < passed + sent; i++) {
+        assert_int_equal(channel_read(end[1], &n), 1);
+        assert_int_equal(n.kind, i < passed ? KIND_SECOND : KIND_FIRST);
+    }
+    assert_int_equal(channel_pass(end[0], &own), 0); /* there is room again */
+    assert_int_equal(channel_read(end[1], &n), 1);
+    close(end[1]);
+    end[1] = -1;
+    assert_int_equal(channel_pass(end[0], &own), -EPIPE);
+}
+
 static void test_descriptors_come_along_and_stay_with_the_sender(void **state)
 {
     struct note sent = {.kind = KIND_SECOND, .fds = NOTE_FDS}, got;
@@ -158,6 +181,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_A_PAIR(test_a_note_arrives_as_it_was_sent),
+        ON_A_PAIR(test_notes_that_are_passed_on_leave_half_of_the_channel),
         ON_A_PAIR(test_descriptors_come_along_and_stay_with_the_sender),
         cmocka_unit_test(test_the_end_of_the_channel_is_told),
         cmocka_unit_test(test_a_peer_that_left_notes_unread_has_ended_too),
