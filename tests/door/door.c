@@ -13,6 +13,7 @@
  *   - sends connections for the store without end (SIGRTMIN + 8)
  *   - sends notes with descriptors (SIGRTMIN + 9)
  *   - lets its listeners wait for many octets (SIGRTMIN + 10).
+ * What any process does by a script of the test is in puppet.c (SIGRTMIN + 11).
  * What the sandbox itself forbids is in tests/unit/master/test_sandbox.c. */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,6 +33,7 @@
 
 #include "base/log.h"
 #include "base/sandbox.h"
+#include "puppet.h"
 #include "query/notes.h"
 #include "relay/partial_delivery.h"
 #include "tarpit/ledger_proposals.h"
@@ -348,6 +350,7 @@ void sandbox_door(void)
     const char *who = getenv("MIRED_DOOR"), *control = getenv("MIRED_DOOR_CONTROL");
     char name[16] = "";
 
+    puppet_wait();
     prctl(PR_GET_NAME, name, 0, 0, 0);
     if (!who || strncmp(name, who, strlen(who)) != 0)
         return;
