@@ -99,6 +99,21 @@ def who(m):
     return roles
 
 
+def wait_rights(m, apart):
+    """Until each process has exactly the rights that SECURITY.md gives its role."""
+
+    def of(role):
+        number = IDS[OWN.get(role, ALL) if apart else ALL]
+        return number, number, {number}
+
+    def wrong():
+        return processes.rights_of_children(m.pid, of, confined=not SANITIZED)
+
+    until(lambda: not wrong(), why=lambda: "\n".join(wrong()))
+    master = processes.rights(m.pid)
+    assert master["Uid"] == {0} and master["NoNewPrivs"] == 1 and master["core"] == ("0", "0") and master["reader"] == 0
+
+
 def wait_who(m, **wanted):
     """Waits until each of these roles has processes of that user only: the earlier generation ends a moment later."""
     until(lambda: {role: who(m).get(role) for role in wanted} == {role: {name} for role, name in wanted.items()})
@@ -128,6 +143,7 @@ def test_each_process_runs_as_its_user(mired, users):
     passes(m)
     for role, names in who(m).items():
         assert names == {OWN.get(role, ALL)}, role
+    wait_rights(m, apart=True)
     state = m.folder / "state"
     assert owner(state / "mail") == (OWN["store"], 0o700)
     assert owner(state / "spool") == (OWN["worker"], 0o770)
@@ -145,6 +161,7 @@ def test_each_process_runs_as_its_user(mired, users):
     assert m.control("upgrade").returncode == 0
     passes(m)
     wait_who(m, worker=OWN["worker"], store=OWN["store"])
+    wait_rights(m, apart=True)
 
 
 def test_workers_with_a_user_of_their_own_can_only_read_the_state(mired, users):
@@ -181,11 +198,12 @@ def test_the_folder_of_all_mailboxes_is_on_the_disk_before_mail_comes(mired, use
 
 
 def test_without_such_users_all_run_as_one(mired):
-    m = mired()
+    m = mired(tarpit='time = 100ms freeze = "auto"')
     passes(m)
     assert {name for names in who(m).values() for name in names} == {ALL}
     assert f"all processes run as {ALL}" in m.control("status").stdout
     assert owner(m.folder / "state" / "spool") == (ALL, 0o700)
+    wait_rights(m, apart=False)
 
 
 def test_the_state_of_one_user_is_handed_over_and_nothing_is_lost(mired, users):

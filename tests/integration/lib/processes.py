@@ -74,6 +74,40 @@ def status(pid, field):
     return None
 
 
+FREEZES = 1 << 12 | 1 << 10  # CAP_NET_ADMIN, CAP_NET_BIND_SERVICE: what only a freezer keeps
+
+
+def rights(pid):
+    """What the kernel knows of a process's rights, all of it: each set of capabilities, ids, filters, and whether it
+    leaves a core file or can be read by its own user (its files in /proc are then its own)."""
+    found = {name: int(status(pid, name), 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
+    found |= {name: int(status(pid, name)) for name in ("NoNewPrivs", "Seccomp")}
+    found |= {name: {int(i) for i in status(pid, name).split()} for name in ("Uid", "Gid", "Groups")}
+    with open(f"/proc/{pid}/limits") as f:
+        found["core"] = next(tuple(line.split()[4:6]) for line in f if line.startswith("Max core file size"))
+    found["reader"] = os.stat(f"/proc/{pid}/mem").st_uid
+    return found
+
+
+def rights_of_children(parent, of, bounding=0, freezes=FREEZES, confined=True):
+    """Which children have other rights than SECURITY.md says, as sentences; of(role) has the user's and the group's id
+    and the ids of its groups. A child that is just starting gets its rights a moment later, so use it with until()."""
+    wrong = []
+    for pid in children(parent):
+        role = command(pid).removeprefix("mired: ").split()[0]
+        uid, gid, groups = of(role)
+        keeps = freezes if role == "freezer" else 0
+        wanted = {"CapInh": 0, "CapPrm": keeps, "CapEff": keeps, "CapBnd": bounding, "CapAmb": 0, "NoNewPrivs": 1,
+                  "Seccomp": 2 if confined else 0, "Uid": {uid}, "Gid": {gid}, "Groups": set(groups), "core": ("0", "0"),
+                  "reader": 0}  # fmt: skip
+        try:
+            has = rights(pid)
+        except (FileNotFoundError, ProcessLookupError):  # of an earlier generation, and just gone
+            continue
+        wrong += [f"{role}: {name} is {has[name]}, not {wanted[name]}" for name in wanted if has[name] != wanted[name]]
+    return wrong
+
+
 def command(pid):
     """Its command line, which processes of mired write anew. Under valgrind they can't, and have a name only."""
     try:
