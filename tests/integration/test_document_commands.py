@@ -94,7 +94,7 @@ def test_every_block_is_of_a_kind_that_is_run_or_used():
             assert not re.search(r"^\s*(sudo|make|mired|mirectl|apt|systemctl|cp|mkdir) ", text, re.M), document
         elif kind not in ("sh", "mired.conf", "ini"):
             assert kind in USED.get(document, {}), f"{document}: nobody uses the block {kind!r}"
-    tests = [*(SOURCE / "tests/integration").glob("test_recipe*.py"), SOURCE / "tests/integration/lib/recipes.py"]
+    tests = [*(SOURCE / "tests/integration").glob("test_recipe*.py"), *(SOURCE / "tests/integration/lib" / name for name in ("recipes.py", "sites.py"))]
     recipes = "".join(test.read_text() for test in tests)
     for document, kinds in USED.items():
         for kind, text in kinds.items():

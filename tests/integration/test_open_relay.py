@@ -2,6 +2,8 @@
 
 lib/recipes.py has a list of single probes, which test_relaying.py uses; here the forms are combined."""
 
+import concurrent.futures
+import contextlib
 import itertools
 import random
 import re
@@ -9,6 +11,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 
 import pytest
 
@@ -16,6 +19,8 @@ from lib import ports
 from lib.behind import NAMES, Behind
 from lib.certificates import Authority
 from lib.mired import PEOPLE
+from lib.recipes import configured, recipes_postfix
+from lib.sites import BackupMx, TwoDomains
 from lib.smtp import Client
 
 # A local part, what stands behind it, and what is put around it. Each mix is an address that some server reads as a
@@ -42,14 +47,24 @@ SENDERS = ["<>", "<spam@elsewhere.test>", "<alice@example.test>", "<@example.tes
 OURS = ["<alice@example.test>", "<@evil.test:alice@example.test>"]
 
 
-def mixes():
-    return [around.format(local + host) for local, host, around in itertools.product(LOCALS, HOSTS, AROUND)]
+def mixes(person="alice@example.test", other="relay.test"):
+    """Those that try the domain of this person, and `other` as a relay on the way."""
+    local, domain = person.split("@")
+
+    def of(text):
+        return text.replace("example.test", domain).replace("relay.test", other).replace("alice", local)
+
+    return [of(around.format(who + host)) for who, host, around in itertools.product(LOCALS, HOSTS, AROUND)]
 
 
-def may_be_taken(address):
-    """It leads to a person of ours: RFC 5321 (appendix C) has source routes ignored, and a last dot changes no domain."""
-    plain = re.sub(r"^<(@[a-z.]+(,@[a-z.]+)*:)?(.*)>$", r"\3", address)
-    return plain.lower().removesuffix(".") in PEOPLE
+def plain(address):
+    """RFC 5321 (appendix C) has source routes ignored, and a last dot changes no domain."""
+    return re.sub(r"^<(@[a-z.]+(,@[a-z.]+)*:)?(.*)>$", r"\3", address).lower().removesuffix(".")
+
+
+def may_be_taken(address, people=PEOPLE):
+    """It leads to a person of ours."""
+    return plain(address) in people
 
 
 def probe(client, addresses):
@@ -79,11 +94,11 @@ def probe_all(connect, addresses):
     return taken
 
 
-def none_leads_out(taken):
+def none_leads_out(taken, people=PEOPLE, person="alice@example.test"):
     """And the probes do get as far as the recipient: where one leads to a person of ours, it is taken."""
-    out = [address for address in taken if not may_be_taken(address)]
+    out = [address for address in taken if not may_be_taken(address, people)]
     assert not out, out[:20]
-    assert "<alice@example.test>" in taken
+    assert f"<{person}>" in taken
 
 
 def none(taken):
@@ -127,6 +142,134 @@ def test_the_probes_find_an_open_relay_where_there_is_one(behind):
     assert len([address for address in taken if not may_be_taken(address)]) > 10
 
 
+# ---- several domains ----
+
+
+@pytest.fixture
+def others():
+    started = []
+
+    def start(server):
+        started.append(server)
+        return server.start()
+
+    yield start
+    for server in started:
+        server.stop()
+        server.remove()
+
+
+# Postfix reads routes in all its kinds of domains, and trusts this machine.
+KINDS = """
+mydestination = example.test
+virtual_mailbox_domains =
+local_recipient_maps = $virtual_mailbox_maps
+local_transport = virtual
+relayhost = [127.0.0.1]:1
+virtual_alias_domains = virtual.test, any.test
+virtual_alias_maps = inline:{ {info@virtual.test = alice@example.test}, {@any.test = alice@example.test} }
+relay_domains = inner.test
+relay_recipient_maps = inline:{ {kim@inner.test = x} }
+transport_maps = inline:{ {inner.test = smtp:[127.0.0.1]:1} }
+"""
+ANY = "any.test"
+
+
+class ByKind:
+    """m: a mired before one Postfix with a domain of each kind; any.test takes each local part."""
+
+    people = ["alice@example.test", "info@virtual.test", "kim@inner.test", f"alice@{ANY}"]
+
+    def __init__(self, mired, postfix):
+        self.server = recipes_postfix(postfix, KINDS)
+        domains = [address.split("@")[1] for address in self.people]
+        replace = {"127.0.0.1:10025": f"127.0.0.1:{self.server.port}"}
+        self.m = configured(mired, "postfix", replace, tarpit="time = 0", domains=domains)
+
+    def may_be_taken(self, address):
+        """With any.test each local part is one of ours, unless a server reads a way to elsewhere in it. Postfix takes
+        an empty one of a local domain for its own."""
+        local, _, domain = plain(address).rpartition("@")
+        if domain == ANY:
+            return local == '""' or not re.search(r'[%!@:,"\\ <>]', local)
+        return may_be_taken(address, [*PEOPLE, *self.people]) or (local, domain) == ('""', "example.test")
+
+
+def try_pairs(m, people, may, some):
+    """Each domain as the last one, with each other one as a relay before it. `some`: of each pair; 0: all."""
+    tried = 0
+    for person, other in itertools.permutations(people, 2):
+        addresses = mixes(person, other.split("@")[1])
+        if some:
+            addresses = random.Random(14).sample(addresses, some)
+        taken = probe_all(lambda: Client(m.port), [f"<{person}>", *addresses])
+        assert f"<{person}>" in taken
+        out = [address for address in taken if not may(address)]
+        assert not out, (person, other, out[:20])
+        tried += len(addresses)
+    print(f"{tried} addresses tried")
+
+
+def of_each_kind(mired, postfix, some):
+    site = ByKind(mired, postfix)
+    try_pairs(site.m, site.people, site.may_be_taken, some)
+    assert not re.findall(r"to=<[^>]*@evil\.test>", site.server.log)  # it is not even asked
+
+
+def test_no_mix_leads_out_of_local_virtual_and_relayed_domains(mired, postfix):
+    of_each_kind(mired, postfix, 200)
+
+
+@pytest.mark.soak
+def test_all_mixes_lead_out_of_no_local_virtual_or_relayed_domain(mired, postfix):
+    of_each_kind(mired, postfix, 0)
+
+
+def test_such_a_postfix_without_mired_is_a_relay(mired, postfix):
+    """So it is mired that keeps the mixes in."""
+    site = ByKind(mired, postfix)
+    for person in site.people[:3]:
+        some = random.Random(14).sample(mixes(person, "virtual.test"), 100)
+        taken = [a for a in some if probe_all(lambda: Client(site.server.port, source="127.0.0.1"), [a])]
+        assert len([a for a in taken if not site.may_be_taken(a)]) > 5, person
+
+
+def before_two_servers(mired, postfix, others, tmp_path, some):
+    site = TwoDomains(mired, postfix, others, tmp_path, tarpit="time = 0")
+    people = [site.ANN, site.CY]
+    try_pairs(site.m, people, lambda address: may_be_taken(address, people), some)
+    assert "evil.test" not in "".join(re.findall(r"to=<[^>]*>", site.at_a.log))
+
+
+def test_no_mix_leads_out_between_two_domains_with_a_server_each(mired, postfix, others, tmp_path):
+    before_two_servers(mired, postfix, others, tmp_path, 800)
+
+
+@pytest.mark.soak
+def test_all_mixes_lead_out_nowhere_between_two_domains(mired, postfix, others, tmp_path):
+    before_two_servers(mired, postfix, others, tmp_path, 0)
+
+
+def before_the_backup(mired, postfix, tmp_path, some):
+    """The primary takes what leads to a person; while it is down the queue would keep a relayed message for days."""
+    site = BackupMx(mired, postfix, tmp_path, tarpit="time = 0")
+    addresses = OURS + (random.Random(14).sample(mixes(), some) if some else mixes())
+    for is_up in (True, False):
+        if not is_up:
+            site.mx1.stop()
+        none_leads_out(probe_all(lambda: Client(site.m.port), addresses))
+    assert "evil.test" not in "".join(re.findall(r"to=<[^>]*>", site.queue.log + site.mx1.log))
+
+
+def test_no_mix_leads_out_through_a_backup_mx(mired, postfix, tmp_path):
+    before_the_backup(mired, postfix, tmp_path, 800)
+
+
+@pytest.mark.soak
+def test_all_mixes_lead_out_through_no_backup_mx(mired, postfix, tmp_path):
+    before_the_backup(mired, postfix, tmp_path, 0)
+
+
 # ---- every listener ----
 
 
@@ -161,7 +304,6 @@ def listeners(mired, tmp_path):
             listen "[::1]:{six}" {{ }}
             listen "127.0.0.1:{front}" {{ proxy_protocol = {{ "127.66.9.0/24" }} }}""",
     )
-    m.ports = {"mx": m.port, "submission": m.submission, "front": front}
     m.connect = {
         "mx": lambda: Client(m.port),
         "mx from this machine": lambda: Client(m.port, source="127.0.0.1"),
@@ -186,16 +328,63 @@ def test_no_mix_of_routes_leads_out_through_any_listener(listeners):
                 assert client.say(words).code in (500, 502, 503, 530), (name, words)
 
 
+class Bridge:
+    """A port for a program that speaks plain SMTP from this machine: it connects it with a listener in that listener's
+    way, with the greeting that has been read already."""
+
+    def __init__(self, connect):
+        self.connect, self.server = connect, socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        for here in ports.accepted(self.server):
+            with contextlib.suppress(OSError):  # nmap first looks whether the port is open, and resets
+                there = self.connect()
+                here.sendall(b"220 mx.example.test ESMTP\r\n")
+                for one, other in ((here, there.socket), (there.socket, here)):
+                    threading.Thread(target=self._copy, args=(one, other), daemon=True).start()
+
+    @staticmethod
+    def _copy(one, other):
+        with contextlib.suppress(OSError):
+            while octets := one.recv(65536):
+                other.sendall(octets)
+        for end in (one, other):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+def nmap_says(nmap, port):
+    done = subprocess.run(
+        [nmap, "-Pn", "-n", "-sT", "-p", str(port), "--script", "+smtp-open-relay", "--script-args",
+         "smtp-open-relay.domain=mx.example.test,smtp-open-relay.from=antispam,smtp-open-relay.to=joe", "127.0.0.1"],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    return done.stdout
+
+
 def test_nmap_finds_no_open_relay(listeners):
+    """Through each of the listeners at a time. nmap itself speaks neither PROXY nor TLS at such a port."""
     nmap = shutil.which("nmap")
     if not nmap:
         pytest.skip("nmap is not installed")
-    for name in ("mx", "submission"):
-        done = subprocess.run(
-            [nmap, "-Pn", "-n", "-sT", "-p", str(listeners.ports[name]), "--script", "+smtp-open-relay", "--script-args",
-             "smtp-open-relay.domain=mx.example.test,smtp-open-relay.from=antispam,smtp-open-relay.to=joe", "127.0.0.1"],
-            capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
-        print(done.stdout)
-        assert "smtp-open-relay:" in done.stdout
-        assert "open relay (" not in done.stdout
+    bridges = {name: Bridge(connect) for name, connect in listeners.connect.items()}
+    with concurrent.futures.ThreadPoolExecutor(len(bridges)) as pool:
+        said = dict(zip(bridges, pool.map(lambda bridge: nmap_says(nmap, bridge.port), bridges.values())))
+    for name, text in said.items():
+        print(name, text)
+        words = "isn't an open relay, authentication needed" if "submission" in name else "all tests failed"
+        assert words in text, name
+    assert len(said) == 8
+
+
+def test_nmap_finds_an_open_relay_where_there_is_one(behind):
+    """By the same bridge, past mired: the recipe's Postfix trusts this machine."""
+    nmap = shutil.which("nmap")
+    if not nmap:
+        pytest.skip("nmap is not installed")
+    b = behind("postfix")
+    text = nmap_says(nmap, Bridge(lambda: Client(b.server.port, source="127.0.0.1")).port)
+    print(text)
+    assert "open relay (" in text

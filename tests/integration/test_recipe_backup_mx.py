@@ -6,47 +6,17 @@ import subprocess
 
 import pytest
 
-from lib import ports
-from lib.recipes import block, configured, recipes_postfix, relays_nothing, serves
+from lib.recipes import block, relays_nothing, serves
+from lib.sites import USER, BackupMx
 from lib.smtp import Client
 from lib.waiting import PATIENCE, until
 
-USER = "alice@example.test"
 SPAM = b"Subject: buy me\r\n\r\nx\r\n"
-
-
-class Site:
-    """mx1: the primary's Postfix, at the listener that is for mx2.  queue: mx2's Postfix.  m: mx2's mired."""
-
-    def __init__(self, mired, postfix, folder, **options):
-        folder.chmod(0o755)
-        self.people = folder / "recipients"
-        self.people.write_text(f"{USER}\n")
-        listener, *lines = block("backup-mx", "mx1 master.cf").splitlines()
-        assert listener.startswith("10.0.0.11:10026 inet ")
-        checks = folder / "checks"
-        checks.write_text("/^Subject: buy me/ REJECT no spam here\n")
-        self.mx1 = postfix(
-            extra=f"mynetworks = 127.9.9.9\nheader_checks = regexp:{checks}\n",
-            options="\n".join(lines).replace("10.0.0.12", "127.0.0.1"),
-        )
-        ours = block("backup-mx", "mx2 main.cf").replace("[10.0.0.11]:10026", f"[127.0.0.1]:{self.mx1.port}")
-        self.queue = recipes_postfix(lambda **more: postfix(domains="", **more), ours + "transport_retry_time = 1s\n")
-        self.m = configured(
-            mired, "backup-mx",
-            {"10.0.0.11:10026": f"127.0.0.1:{self.mx1.port}", "127.0.0.1:10025": f"127.0.0.1:{self.queue.port}",
-             "/etc/mired/recipients": self.people}, **options,
-        )  # fmt: skip
-
-    def send(self, octets, recipient=USER):
-        with Client(self.m.port, source=ports.stranger()) as client:
-            client.ehlo("client.elsewhere.test")
-            return client.message("a@b.test", recipient, octets)
 
 
 @pytest.fixture
 def site(mired, postfix, tmp_path):
-    return lambda **options: Site(mired, postfix, tmp_path, **options)
+    return lambda **options: BackupMx(mired, postfix, tmp_path, **options)
 
 
 def test_while_the_primary_is_up_it_decides_and_nothing_is_queued(site):

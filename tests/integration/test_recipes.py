@@ -20,6 +20,7 @@ from lib.openldap import ADMIN, BASE, OpenLDAP
 from lib.receivers import Receiver
 from lib.recipes import block, configured, recipes_postfix, serves
 from lib.rspamd import Rspamd
+from lib.sites import TwoDomains
 from lib.smtp import Client, deliver
 from lib.waiting import PATIENCE, until
 
@@ -72,19 +73,8 @@ def test_before_dovecot_alone(mired, others):
 
 def test_two_domains_with_a_server_each(mired, postfix, others, tmp_path):
     """One message for both; what one server refuses or never sees is not the other's concern."""
-    ann, cy = "ann@a.example", "cy@b.example"
-    at_a = postfix(domains="a.example", boxes=[ann], extra=block("two-domains", "main.cf").replace("10.0.0.1", "127.0.0.1"))
-    lmtp = ports.free()
-    ours = block("two-domains", "dovecot.conf").replace("imap ", "").replace("= 24", f"= {lmtp}").replace("10.0.0.6", "127.0.0.1")
-    at_b = others(Dovecot(extra=ours.replace("10.0.0.1", "127.0.0.1"), users={cy: "{PLAIN}nobody knows this"}))
-    people = tmp_path / "recipients"
-    people.write_text(f"{ann}\n{cy}\nnobody@b.example\n")
-    tmp_path.chmod(0o755)
-    text = re.sub(r"^(hostname|domains|tarpit|listen).*\n", "", block("two-domains", "mired.conf"), flags=re.M)
-    for old, new in {"/etc/mired/recipients": people, "10.0.0.5:25": f"127.0.0.1:{at_a.port}", "10.0.0.6:24": f"127.0.0.1:{lmtp}"}.items():
-        assert old in text
-        text = text.replace(old, str(new))
-    m = mired(domains=("a.example", "b.example"), recipients=None, backend="", config=text, tarpit="time = 1s growth = 1")
+    site = TwoDomains(mired, postfix, others, tmp_path)
+    m, at_a, at_b, ann, cy = site.m, site.at_a, site.at_b, site.ANN, site.CY
     source = ports.stranger()
     with Client(m.port, source=source) as client:
         client.ehlo("client.elsewhere.test")
