@@ -4,7 +4,7 @@
  * and the clerk's own thread goes on with other logins and with directories. A thread uses each
  * connection once, because after a right password it belongs to that user. Checks that find no free
  * thread wait, until the worker has stopped waiting for them. Worker slots share the threads and the
- * places (directory/fair.h), and in each slot the lists of backends that domains have take turns. A
+ * places (query/fair.h), and in each slot the lists of backends that domains have take turns. A
  * thread stays free for each list that uses none, up to half of all: so a backend that hangs takes
  * no login of another company's.
  *
@@ -22,7 +22,7 @@
 #include "base/sharing.h"
 #include "config/config.h"
 #include "directory/askers.h"
-#include "directory/fair.h"
+#include "query/fair.h"
 #include "query/query.h"
 #include "smtp/verdict.h"
 

@@ -133,7 +133,7 @@ bool limit_refused(struct backend *b, const struct link *l, bool silent)
         bool left = left_lately(b);
         if (!left && !b->apart)
             log_limit(b, links);
-        if (b->queue && !b->apart)
+        if (pool_line_first(b) && !b->apart)
             want(b, links);
         stay_at(b, links, left ? POOL_ASK_MS : POOL_LIMITED_MS);
         return true;
@@ -328,7 +328,7 @@ void limit_go_on(struct backend *b)
 {
     if (limit_asks(b))
         try_at(b, b->ask_ms);
-    else if (b->queue && now_of(b) < b->limited_ms)
+    else if (pool_line_first(b) && now_of(b) < b->limited_ms)
         try_at(b, b->limited_ms);
 }
 

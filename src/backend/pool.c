@@ -15,27 +15,6 @@
 
 /* ---- links ---- */
 
-static struct delivery *dequeue(struct backend *b)
-{
-    struct delivery *d = b->queue;
-
-    if (d) {
-        b->queue = d->next;
-        if (!b->queue)
-            b->queue_tail = &b->queue;
-    }
-    return d;
-}
-
-/* Its time to wait goes on. */
-static void enqueue(struct backend *b, struct delivery *d)
-{
-    d->next = NULL;
-    *b->queue_tail = d;
-    b->queue_tail = &d->next;
-    loop_alarm(b->pool->params.loop, &d->alarm, d->until_ms);
-}
-
 static bool may_open(const struct backend *b)
 {
     return b->open < limit_most(b) && !limit_asks(b);
@@ -43,15 +22,17 @@ static bool may_open(const struct backend *b)
 
 static void more_links(struct backend *b)
 {
-    if (!b->queue || !may_open(b) || b->pool->closing)
+    struct delivery *d = pool_line_first(b);
+
+    if (!d || !may_open(b) || b->pool->closing)
         return;
     if (pool_is_single(b)) {
-        struct delivery *d = dequeue(b);
-        loop_alarm_off(b->pool->params.loop, &d->alarm);
         int error = pool_link_open(b, d);
-        if (error == POOL_NOT_NOW)
-            enqueue(b, d);
-        else if (error)
+        if (error == POOL_NOT_NOW) /* it keeps its turn */
+            return;
+        (void)pool_line_take(b);
+        loop_alarm_off(b->pool->params.loop, &d->alarm);
+        if (error)
             b->pool->params.broke(d, false);
     } else if (b->connecting == 0) {
         pool_link_open(b, NULL);
@@ -156,23 +137,22 @@ static void link_broke(struct link *l)
     }
     if (d)
         d->link = NULL;
-    if (alone && again) {
-        enqueue(b, d);
-    } else if (d) {
+    bool waits = alone && again && pool_line_add(b, d); /* its time to wait goes on */
+    if (d && !waits) {
         if (!d->unreadable) /* other idle links may be dead too: the next try uses a fresh one */
             pool_close_idle(b);
         b->pool->params.broke(d, true);
     }
-    if (in_clear && !b->queue && b->open == 0) /* it was to learn the backend's state */
+    if (in_clear && !pool_line_first(b) && b->open == 0) /* it was to learn the backend's state */
         pool_link_open(b, NULL);
     if (!hopeless)
         more_links(b);
-    while (b->queue && b->open == 0 && !limit_waits(b)) { /* no link is left for the queue */
-        struct delivery *waiting = b->queue;
+    while (pool_line_first(b) && b->open == 0 && !limit_waits(b)) { /* no link is left for them */
+        struct delivery *waiting = pool_line_first(b);
         pool_drop(waiting);
         b->pool->params.broke(waiting, false);
     }
-    if (b->queue) /* its alarm may have been set to a later time */
+    if (pool_line_first(b)) /* its alarm may have been set to a later time */
         limit_go_on(b);
 }
 
@@ -227,8 +207,9 @@ static struct delivery *next_of(struct link *l)
         l->reserved = false;
         return l->delivery;
     }
-    return l->delivery || pool_link_is_spent(l) || pool_link_is_stale(l) ? NULL
-                                                                         : dequeue(l->backend);
+    return l->delivery || pool_link_is_spent(l) || pool_link_is_stale(l)
+               ? NULL
+               : pool_line_take(l->backend);
 }
 
 /* Closes every connection that is too old, and gives the message to a new one. */
@@ -415,7 +396,7 @@ static void retry(struct loop *loop, struct alarm *a)
     more_links(b);
     if (probe && b->connecting == 0 && may_open(b))
         pool_link_open(b, NULL);
-    if (!probe && !b->queue)
+    if (!probe && !pool_line_first(b))
         b->doubted_ms = 0; /* nobody needs a link any more */
     limit_go_on(b);
 }
@@ -438,7 +419,6 @@ void pool_open(struct pool *p, struct backend *b, uint32_t index)
     b->open_max = b->config->connections / slots;
     if (b->open_max == 0)
         b->open_max = 1;
-    b->queue_tail = &b->queue;
     b->retry.due = retry;
     health_recall(b);
     limit_open(b);
@@ -462,11 +442,11 @@ void pool_close(struct backend *b)
             b->pool->params.broke(d, true);
         }
     }
-    while (b->queue) {
-        struct delivery *d = b->queue;
+    for (struct delivery *d; (d = pool_line_first(b));) {
         pool_drop(d);
         b->pool->params.broke(d, false);
     }
+    pool_line_close(b);
 }
 
 /* Idle links that take no message keep their places from links that do. They end from the loop,
@@ -481,14 +461,18 @@ static void end_spent(struct backend *b)
 bool pool_put(struct backend *b, struct delivery *d)
 {
     struct link *l = pool_is_single(b) ? NULL : pool_idle_link(b, d);
+    bool others = pool_line_first(b);
 
     d->backend = b;
     d->until_ms = b->pool->params.loop->now + POOL_WAIT_MS;
-    if (pool_is_single(b) && may_open(b)) {
+    if (pool_is_single(b) && may_open(b) && !others) {
         int error = pool_link_open(b, d);
         if (error != POOL_NOT_NOW)
             return error == 0;
     }
+    /* The end of its last delivery has led here: it is for the one whose turn it is. */
+    if (l && l->moving && others)
+        l = NULL;
     if (l) {
         start(l, d);
         if (l->outbound.state == OUTBOUND_DEAD || !link_write(l)) {
@@ -503,9 +487,12 @@ bool pool_put(struct backend *b, struct delivery *d)
         pool_link_open(b, NULL);
     if (b->open == 0 && !limit_waits(b))
         return false;
-    enqueue(b, d);
+    if (!pool_line_add(b, d))
+        return false;
     end_spent(b);
     limit_go_on(b);
+    if (pool_is_single(b) && may_open(b)) /* for those that waited before */
+        loop_alarm(b->pool->params.loop, &b->retry, b->pool->params.loop->now);
     return true;
 }
 
@@ -518,15 +505,10 @@ void pool_drop(struct delivery *d)
         d->link->delivery = NULL;
         pool_link_close(d->link);
         d->link = NULL;
-        if (b->queue && !b->pool->closing) /* from the loop: those that wait have a place now */
+        if (pool_line_first(b) &&
+            !b->pool->closing) /* from the loop: those that wait have a place now */
             loop_alarm(b->pool->params.loop, &b->retry, b->pool->params.loop->now);
         return;
     }
-    for (struct delivery **p = &b->queue; *p; p = &(*p)->next)
-        if (*p == d) {
-            *p = d->next;
-            if (!*p)
-                b->queue_tail = p;
-            break;
-        }
+    pool_line_drop(b, d);
 }

@@ -1,7 +1,7 @@
 /* Connections to backends, kept open and shared by all messages of a worker.
  *
- * A backend has links (connections) and a queue of deliveries that wait for one. A link is busy for
- * the milliseconds of one burst. The pool learns a backend's state and extensions by connecting to
+ * A backend has links (connections) and a line of deliveries that wait for one, in which clients take
+ * turns. A link is busy for the milliseconds of one burst. The pool learns a backend's state and extensions by connecting to
  * it. Runs in a worker's loop; not thread-safe. */
 #ifndef MIRED_BACKEND_POOL_H
 #define MIRED_BACKEND_POOL_H
@@ -10,6 +10,7 @@
 
 #include "base/loop.h"
 #include "config/config.h"
+#include "query/fair.h"
 #include "smtp/client.h"
 
 struct addresses;
@@ -52,13 +53,13 @@ enum {
 /* One message for a backend. It is the first member of the struct that the pool's owner keeps for
  * the message. */
 struct delivery {
-    struct delivery *next;   /* in its backend's queue */
+    struct fair_item turn;   /* in its backend's line */
     struct backend *backend; /* the one it waits for or runs on; NULL: none */
     struct link *link;       /* the link that sends it; NULL: it waits */
     struct alarm alarm;      /* its callback belongs to the owner: it has waited too long */
     struct job job;
-    uint64_t until_ms; /* so long it waits for a link */
-    struct addr client;
+    uint64_t until_ms;  /* so long it waits for a link */
+    struct addr client; /* who takes turns in the line */
     /* Octets of the message from `offset` on, as spool_read(). */
     struct span (*read)(void *message, uint64_t offset);
     void *message;
@@ -129,7 +130,7 @@ struct backend {
     uint64_t limit_told_ms;  /* when its limit was last logged; 0: never */
     uint64_t plain_until_ms; /* its TLS failed and is not required: clear text until then */
     struct alarm share;      /* the next look */
-    struct delivery *queue, **queue_tail;
+    struct fair *line;       /* of deliveries that wait; NULL: none has waited yet */
     struct alarm retry;
     uint64_t backoff_ms;
     unsigned turn;          /* the index of the address of its name that is tried */
@@ -150,14 +151,14 @@ struct backend {
 void pool_open(struct pool *p, struct backend *b, uint32_t index);
 void pool_close(struct backend *b);
 
-/* Queues a delivery for this backend; it starts at once or when a link is free. False: the backend
- * cannot be reached, and nothing was started. */
+/* Gives a delivery to this backend; it starts at once, or in its turn when a link is free. False: the
+ * backend cannot be reached, or there is no memory, and nothing was started. */
 bool pool_put(struct backend *b, struct delivery *d);
 
 /* What a delivery waits for: the name of its connection's state, or "a free connection". Static. */
 const char *pool_state_name(const struct delivery *d);
 
-/* Removes a delivery from the queue, or from its link, which is then closed. */
+/* Removes a delivery from the line, or from its link, which is then closed. */
 void pool_drop(struct delivery *d);
 
 #endif

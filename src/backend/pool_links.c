@@ -36,7 +36,7 @@ static bool is_old(const struct link *l)
 
 bool pool_link_is_stale(const struct link *l)
 {
-    const struct delivery *next = l->backend->queue;
+    const struct delivery *next = pool_line_first(l->backend);
     return next && next->doubted && is_old(l);
 }
 

@@ -1,5 +1,5 @@
-/* Opens and closes the links of a backend, and says what a link may be used for. Private to
- * pool*.c. Everything runs in the worker's loop, and nothing blocks. */
+/* Opens and closes the links of a backend, says what a link may be used for, and keeps the line of
+ * those that wait for one. Private to src/backend. Everything runs in the worker's loop, and nothing blocks. */
 #ifndef MIRED_BACKEND_POOL_PART_H
 #define MIRED_BACKEND_POOL_PART_H
 
@@ -37,6 +37,23 @@ void pool_close_idle(struct backend *b);
 
 /* An idle link that can take `d`; NULL: there is none. */
 struct link *pool_idle_link(struct backend *b, const struct delivery *d);
+
+/* ---- pool_line.c: deliveries that wait for a link, in a fair order by client ---- */
+
+/* Adds a delivery, whose alarm ends its wait at d->until_ms. False without memory. */
+bool pool_line_add(struct backend *b, struct delivery *d);
+
+/* The delivery whose turn it is; NULL if none waits. */
+struct delivery *pool_line_first(const struct backend *b);
+
+/* The same, which waits no more. Its alarm stays as it is. */
+struct delivery *pool_line_take(struct backend *b);
+
+/* Removes a delivery if it waits. The turns of others stay as they are. */
+void pool_line_drop(struct backend *b, struct delivery *d);
+
+/* Frees the line when nobody waits any more. */
+void pool_line_close(struct backend *b);
 
 /* pool.c: the callbacks of a link. */
 void pool_link_ready(struct loop *loop, struct watch *watch, uint32_t events);

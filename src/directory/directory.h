@@ -12,7 +12,7 @@
 
 #include "base/addr.h"
 #include "base/bytes.h"
-#include "directory/fair.h"
+#include "query/fair.h"
 #include "query/query.h"
 
 struct cache;

@@ -15,7 +15,7 @@
 #include "directory/askers.h"
 #include "directory/cache.h"
 #include "directory/directory.h"
-#include "directory/fair.h"
+#include "query/fair.h"
 
 struct addresses;
 struct config_recipients;

@@ -22,7 +22,7 @@ enum query_queue { QUERY_FIRST, QUERY_STRANGERS, QUERY_QUEUES };
 
 enum query_kind { QUERY_RECIPIENT = 1, QUERY_PASSWORD, QUERY_SCRAM, QUERY_FORGET, QUERY_KINDS };
 
-/* The order in which clerks serve queries: directory/fair.h. */
+/* The order in which clerks serve queries: query/fair.h. */
 enum query_rank {
     RANK_FIRST, /* logged in, exempt, or our own */
     RANK_USUAL, /* not in debt */

@@ -2,13 +2,15 @@
 
 import concurrent.futures
 import json
+import threading
 import time
 
 import pytest
 
+from lib import ports
 from lib.scripted import CLOSE, HANG, HELLO, Scripted
-from lib.smtp import Client, deliver
-from lib.waiting import until
+from lib.smtp import Client, deliver, transaction
+from lib.waiting import PATIENCE, until
 
 BUSY = "421 4.7.0 too many connections"
 TO = "alice@example.test"
@@ -149,3 +151,32 @@ def test_postfix_with_a_limit_of_connections_gets_all_mail(mired, postfix, worke
     check(m, rounds=2, count=12)
     assert len(backend.delivered(TO, count=24)) == 24
     assert "Connection concurrency limit exceeded" in backend.log
+
+
+@pytest.mark.parametrize("told", ["", "proxy_protocol = v1"])
+def test_a_client_with_many_messages_delays_one_of_another_by_one_turn(mired, told):
+    """Its messages wait for the only connection of a slow backend before the other's message comes."""
+    go_on = threading.Event()
+
+    def answer(verb, argument, session):
+        if verb == "RCPT":
+            go_on.wait(PATIENCE)
+        return b"" if verb == "PROXY" else None
+
+    with Scripted(answer) as backend, concurrent.futures.ThreadPoolExecutor(16) as pool:
+        one = backend.block.replace("{ }", f"{{ connections = 1 {told} }}")
+        m = mired(backend=one, recipients=None, tarpit="time = 0", workers=1)
+        enemy, good, said = ports.stranger(), ports.stranger(), []
+
+        def send(sender, client):
+            said.append(pool.submit(transaction, m.port, sender, [TO], b"Subject: x\r\n\r\nhello\r\n", client))
+            until(lambda: m.control("connections", "--phase", "delivering").stdout.count(f":{backend.port}") >= len(said))
+
+        for _ in range(8):
+            send("enemy@a.test", enemy)
+        send("good@b.test", good)
+        go_on.set()
+        assert [one.result()[0] for one in said] == [{TO: 250}] * 9
+        senders = ["good" if "good@" in line else "enemy" for line in backend.commands if line.startswith("MAIL")]
+        assert senders.index("good") == 2, senders  # behind the one that was being sent, and one more
+        assert backend.copies(TO) == 9

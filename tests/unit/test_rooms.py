@@ -40,7 +40,7 @@ class Rooms(unittest.TestCase):
             "src/tls/client.c": '#include "config/config.h"',
             "src/base/log.h": '#include "tarpit/ledger.h"',
             "src/smtp/client.c": '  #  include "relay/outcome.h"',
-            "src/query/query.h": '#include "directory/fair.h"',
+            "src/query/query.h": '#include "directory/cache.h"',
             "src/backend/pool.c": '#include "relay/relay.h"',
             "src/freezer/table.c": '#include "worker/conn.h"',
             "src/control/request.c": '#include "web/web_part.h"',

@@ -56,7 +56,6 @@ int backends_setup(void **state)
                                           .broke = broke,
                                           .arg = t};
     t->b = (struct backend){.pool = &t->pool, .config = &t->one, .open_max = 8};
-    t->b.queue_tail = &t->b.queue;
     t->b.retry.due = nothing;
     t->b.known = t->b.up = true;
     limit_open(&t->b);
@@ -73,8 +72,9 @@ int backends_teardown(void **state)
         close(t->listener);
     while (t->b.links)
         pool_link_close(t->b.links);
-    while (t->b.queue)
-        pool_drop(t->b.queue);
+    for (struct delivery *d; (d = pool_line_first(&t->b));)
+        pool_line_drop(&t->b, d);
+    pool_line_close(&t->b);
     loop_alarm_off(&t->loop, &t->b.retry);
     SSL_CTX_free(t->b.tls);
     limit_close(&t->b);

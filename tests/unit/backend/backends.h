@@ -31,7 +31,7 @@ struct link *backends_new_link(struct backends *t);
 /* From now on new links are accepted, but nothing is said to them. */
 void backends_listen(struct backends *t);
 
-/* A delivery that can wait in the queue; the same one each time. */
+/* A delivery that can wait in the line; the same one each time. */
 struct delivery *backends_delivery(struct backends *t);
 
 #endif

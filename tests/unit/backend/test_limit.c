@@ -345,9 +345,9 @@ static void test_a_lasting_refusal_costs_others_no_link(void **state)
     limit_hurry(&t->b);
     assert_false(other_must_give(t));
     backends_link(t, false); /* what serves already goes on */
-    t->b.queue = backends_delivery(t);
+    assert_true(pool_line_add(&t->b, backends_delivery(t)));
     assert_true(limit_refused(&t->b, l, false));
-    t->b.queue = NULL;
+    pool_line_drop(&t->b, &t->delivery);
     assert_false(other_must_give(t));
 }
 

@@ -33,9 +33,9 @@ static void test_an_idle_link_that_takes_no_message_leaves_its_place(void **stat
     struct link *l = backends_link(t, true);
     l->plain = true; /* TLS is to be tried again */
     assert_true(pool_put(&t->b, d));
-    assert_ptr_equal(t->b.queue, d);
+    assert_ptr_equal(pool_line_first(&t->b), d);
     let_pass(t, &l->alarm);
-    assert_ptr_equal(t->b.queue, d);
+    assert_ptr_equal(pool_line_first(&t->b), d);
     assert_int_equal(t->b.open, 1);
     assert_int_equal(t->b.connecting, 1); /* its own */
 }
@@ -68,7 +68,7 @@ static void test_a_broken_link_does_not_make_those_that_wait_later(void **state)
     assert_true(pool_put(&t->b, backends_delivery(t)));
     pool_link_due(&t->loop, &l->alarm);
     assert_int_equal(t->b.open, 0);
-    assert_ptr_equal(t->b.queue, &t->delivery);
+    assert_ptr_equal(pool_line_first(&t->b), &t->delivery);
     assert_int_equal(t->b.retry.timer.at, t->b.limited_ms);
 }
 
@@ -126,14 +126,14 @@ static void test_without_a_descriptor_no_other_worker_is_asked(void **state)
 
     backends_listen(t);
     backends_link(t, false);
-    t->b.queue = backends_delivery(t);
+    assert_true(pool_line_add(&t->b, backends_delivery(t)));
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
     none = usual;
     none.rlim_cur = 0;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
     int error = pool_link_open(&t->b, NULL);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
-    t->b.queue = NULL;
+    pool_line_drop(&t->b, &t->delivery);
     assert_int_equal(error, POOL_NOT_NOW);
     assert_true(t->b.up);
     assert_int_equal(sharing_wants(t->sharing), wants);

@@ -1,21 +1,21 @@
-/* The order of waiting queries; see fair.h.
+/* The order of what waits; see fair.h.
  *
  * There are two levels of the same kind of node: a network has clients as members, a client has
  * items. A node is in its parent's ring while something of it waits, and exists as long as
  * something of it waits or is in flight. Slots and ranks are separate: a client with queries of two
  * ranks, or in two slots, has two nodes. Only a count of what a network has in flight, the network's
  * `all`, is common to all slots. */
-#include "directory/fair.h"
-#include "base/container.h"
-#include "base/siphash.h"
+#include "query/fair.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/random.h>
 
-enum { BUCKETS = 1024, ALL_SLOTS = UINT16_MAX };
+#include "base/container.h"
+#include "base/siphash.h"
+
+enum { BUCKETS_LEAST = 16, ALL_SLOTS = UINT16_MAX };
 
 struct fair_node {
     struct fair_node *next;   /* in its bucket */
@@ -23,6 +23,7 @@ struct fair_node {
     struct fair_node *all;    /* a network's node for all slots, which is in no ring */
     struct ring link;         /* in the parent's members, or the rank's, while `waiting` */
     struct ring members;      /* networks: clients; clients: items; only those that wait */
+    uint64_t hash;
     struct addr addr;
     uint32_t waiting, asked;
     uint32_t slot;
@@ -41,12 +42,13 @@ struct slot {
 };
 
 struct fair {
-    struct sipkey key; /* of the buckets: clients choose their addresses */
     uint32_t asked_most, waiting_most;
     uint32_t waiting, asked, asked_in_debt;
-    uint32_t slots, active; /* active: slots that wait or have items in flight */
-    uint32_t next;          /* the slot whose turn it is among equals */
-    struct fair_node *bucket[BUCKETS];
+    uint32_t slots, active;  /* active: slots that wait or have items in flight */
+    uint32_t next;           /* the slot whose turn it is among equals */
+    struct sipkey key;       /* clients choose their addresses, but not their buckets */
+    uint32_t nodes, buckets; /* a power of two */
+    struct fair_node **bucket;
     struct slot slot[];
 };
 
@@ -66,10 +68,13 @@ struct fair *fair_open(uint32_t asked, uint32_t waiting, uint32_t slots)
 
     if (!f)
         return NULL;
-    if (getrandom(&f->key, sizeof f->key, 0) != sizeof f->key) {
+    f->bucket = calloc(BUCKETS_LEAST, sizeof *f->bucket);
+    if (!f->bucket || getrandom(&f->key, sizeof f->key, 0) != sizeof f->key) {
+        free(f->bucket);
         free(f);
         return NULL;
     }
+    f->buckets = BUCKETS_LEAST;
     f->asked_most = asked;
     f->waiting_most = waiting;
     f->slots = slots;
@@ -81,11 +86,14 @@ struct fair *fair_open(uint32_t asked, uint32_t waiting, uint32_t slots)
 
 void fair_close(struct fair *f)
 {
-    for (int i = 0; f && i < BUCKETS; i++)
+    if (!f)
+        return;
+    for (uint32_t i = 0; i < f->buckets; i++)
         for (struct fair_node *n = f->bucket[i], *next; n; n = next) {
             next = n->next;
             free(n);
         }
+    free(f->bucket);
     free(f);
 }
 
@@ -101,48 +109,79 @@ uint32_t fair_asked(const struct fair *f)
 
 /* ---- nodes ---- */
 
-static struct fair_node **bucket_of(struct fair *f, const struct addr *addr, bool network,
-                                    uint32_t slot, enum query_rank rank)
+static uint64_t hash_of(const struct fair *f, const struct addr *addr, bool network, uint32_t slot,
+                        enum query_rank rank)
 {
-    struct {
-        uint8_t octets[sizeof addr->octets];
-        uint32_t rank, network, slot;
-    } of = {.rank = rank, .network = network, .slot = slot};
+    uint32_t kind[] = {addr->family, network, slot, rank};
+    struct siphash h;
 
-    memcpy(of.octets, addr->octets, sizeof of.octets);
-    return &f->bucket[siphash(&f->key, &of, sizeof of) % BUCKETS];
+    siphash_start(&h, &f->key);
+    siphash_add(&h, addr->octets, sizeof addr->octets);
+    siphash_add(&h, kind, sizeof kind);
+    return siphash_end(&h);
+}
+
+static void node_file(struct fair_node **bucket, uint32_t buckets, struct fair_node *n)
+{
+    struct fair_node **at = &bucket[n->hash & (buckets - 1)];
+
+    n->next = *at;
+    *at = n;
+}
+
+/* Without memory for more buckets those that there are become longer. */
+static void more_buckets(struct fair *f)
+{
+    uint32_t buckets = f->buckets * 2;
+    struct fair_node **bucket = calloc(buckets, sizeof *bucket);
+
+    if (!bucket)
+        return;
+    for (uint32_t i = 0; i < f->buckets; i++)
+        for (struct fair_node *n = f->bucket[i], *next; n; n = next) {
+            next = n->next;
+            node_file(bucket, buckets, n);
+        }
+    free(f->bucket);
+    f->bucket = bucket;
+    f->buckets = buckets;
 }
 
 static struct fair_node *node_get(struct fair *f, const struct addr *addr, struct fair_node *parent,
                                   uint32_t slot, enum query_rank rank)
 {
-    struct fair_node **bucket = bucket_of(f, addr, !parent, slot, rank);
+    uint64_t hash = hash_of(f, addr, !parent, slot, rank);
 
-    for (struct fair_node *n = *bucket; n; n = n->next)
-        if (n->parent == parent && n->slot == slot && n->rank == rank && addr_equal(&n->addr, addr))
+    for (struct fair_node *n = f->bucket[hash & (f->buckets - 1)]; n; n = n->next)
+        if (n->hash == hash && n->parent == parent && n->slot == slot && n->rank == rank &&
+            addr_equal(&n->addr, addr))
             return n;
     struct fair_node *n = calloc(1, sizeof *n);
     if (!n)
         return NULL;
     n->parent = parent;
+    n->hash = hash;
     n->addr = *addr;
     n->slot = slot;
     n->rank = (uint8_t)rank;
     ring_init(&n->members);
-    n->next = *bucket;
-    return *bucket = n;
+    if (f->nodes++ == f->buckets)
+        more_buckets(f);
+    node_file(f->bucket, f->buckets, n);
+    return n;
 }
 
 /* Frees a node without any items. */
 static void node_let_go(struct fair *f, struct fair_node *n)
 {
-    struct fair_node **at = bucket_of(f, &n->addr, !n->parent, n->slot, (enum query_rank)n->rank);
+    struct fair_node **at = &f->bucket[n->hash & (f->buckets - 1)];
 
     if (n->waiting || n->asked)
         return;
     while (*at != n)
         at = &(*at)->next;
     *at = n->next;
+    f->nodes--;
     free(n);
 }
 
@@ -184,12 +223,15 @@ static void add_waiting(struct fair_node *n, struct ring *ring)
         ring_add(ring, &n->link);
 }
 
-/* Counts one waiting item less. If others wait, the node goes to the end of its ring, so that the
- * others have their turn first. */
-static void drop_waiting(struct fair_node *n, struct ring *ring)
+/* Counts one waiting item less. If that was its turn and others wait, the node goes to the end of its
+ * ring, so that the others have their turn first. */
+static void drop_waiting(struct fair_node *n, struct ring *ring, bool turn)
 {
+    n->waiting--;
+    if (n->waiting && !turn)
+        return;
     ring_remove(&n->link);
-    if (--n->waiting)
+    if (n->waiting)
         ring_add(ring, &n->link);
 }
 
@@ -198,15 +240,16 @@ static bool is_active(const struct slot *s)
     return s->waiting || s->asked;
 }
 
-static void item_out(struct fair *f, struct fair_item *item)
+/* The item waits no more. `turn`: it has had its turn, and did not only give up. */
+static void item_out(struct fair *f, struct fair_item *item, bool turn)
 {
     struct fair_node *client = item->client, *network = client->parent;
     struct slot *slot = &f->slot[client->slot];
     struct level *level = &slot->rank[client->rank];
 
     ring_remove(&item->link);
-    drop_waiting(client, &network->members);
-    drop_waiting(network, &level->networks);
+    drop_waiting(client, &network->members, turn);
+    drop_waiting(network, &level->networks, turn);
     network->all->waiting--;
     level->waiting--;
     slot->waiting--;
@@ -225,7 +268,7 @@ static void item_gone(struct fair *f, struct fair_item *item)
 
 static struct fair_item *item_lost(struct fair *f, struct fair_item *item)
 {
-    item_out(f, item);
+    item_out(f, item, false);
     item_gone(f, item);
     return item;
 }
@@ -370,10 +413,10 @@ static struct fair_item *item_of_network(const struct fair *f, struct fair_node 
     return item;
 }
 
-static struct fair_item *first_of(const struct fair *f, struct slot *s, int rank,
+static struct fair_item *first_of(const struct fair *f, const struct slot *s, int rank,
                                   const struct choice *c)
 {
-    struct level *level = &s->rank[rank];
+    const struct level *level = &s->rank[rank];
 
     for (struct ring *link = level->networks.next; link != &level->networks; link = link->next) {
         struct fair_node *network = node_of(link);
@@ -386,7 +429,7 @@ static struct fair_item *first_of(const struct fair *f, struct slot *s, int rank
 
 /* The first item of a slot, by rank: of those that have not their part of the debts, or only of the
  * others. */
-static struct fair_item *first_of_slot(const struct fair *f, struct slot *s, bool beyond,
+static struct fair_item *first_of_slot(const struct fair *f, const struct slot *s, bool beyond,
                                        const struct choice *c)
 {
     struct fair_item *item = NULL;
@@ -399,39 +442,46 @@ static struct fair_item *first_of_slot(const struct fair *f, struct slot *s, boo
 
 /* The slot with the fewest items in flight goes first. Equals take turns, whatever their ranks are:
  * with room for one item only, all slots are always equal. */
-static struct fair_item *fewest_first(struct fair *f, bool beyond, const struct choice *c)
+static struct fair_item *fewest_first(const struct fair *f, bool beyond, const struct choice *c)
 {
     for (uint32_t asked = 0, more; asked != UINT32_MAX; asked = more) {
         more = UINT32_MAX;
         for (uint32_t i = 0; i < f->slots; i++) {
-            struct slot *s = &f->slot[(f->next + i) % f->slots];
+            const struct slot *s = &f->slot[(f->next + i) % f->slots];
             if (s->waiting && s->asked > asked && s->asked < more)
                 more = s->asked;
             struct fair_item *item =
                 s->waiting && s->asked == asked ? first_of_slot(f, s, beyond, c) : NULL;
-            if (item) {
-                f->next = (f->next + i + 1) % f->slots;
+            if (item)
                 return item;
-            }
         }
     }
     return NULL;
 }
 
-struct fair_item *fair_take(struct fair *f, fair_may *may, const void *arg)
+static struct fair_item *next_item(const struct fair *f, const struct choice *c)
 {
-    struct choice choice = {may, arg};
-
     if (f->asked >= f->asked_most || f->waiting == 0)
         return NULL;
-    struct fair_item *item = fewest_first(f, false, &choice);
-    if (!item)
-        item = fewest_first(f, true, &choice);
+    struct fair_item *item = fewest_first(f, false, c);
+    return item ? item : fewest_first(f, true, c);
+}
+
+struct fair_item *fair_next(const struct fair *f)
+{
+    return next_item(f, &(struct choice){0});
+}
+
+struct fair_item *fair_take(struct fair *f, fair_may *may, const void *arg)
+{
+    struct fair_item *item = next_item(f, &(struct choice){may, arg});
+
     if (!item)
         return NULL;
     struct fair_node *client = item->client;
     struct slot *s = &f->slot[client->slot];
-    item_out(f, item);
+    f->next = (client->slot + 1) % f->slots;
+    item_out(f, item, true);
     client->asked++;
     client->parent->asked++;
     client->parent->all->asked++;
@@ -455,6 +505,11 @@ void fair_done(struct fair *f, struct fair_item *item)
     f->asked--;
     f->asked_in_debt -= is_debt(client->rank);
     item_gone(f, item);
+}
+
+void fair_drop(struct fair *f, struct fair_item *item)
+{
+    (void)item_lost(f, item);
 }
 
 struct fair_item *fair_any(struct fair *f)

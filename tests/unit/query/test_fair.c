@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "directory/fair.h"
+#include "query/fair.h"
 
 enum { ITEMS = 4096 };
 

@@ -1,4 +1,5 @@
-/* The order of waiting queries: fair by worker slot, then by rank, network and client.
+/* The order of what waits: fair by worker slot, then by rank, network and client. Clerks order
+ * queries by it, and workers the messages for a busy backend (of one slot and rank, without limits).
  *
  * Rank and client are what a worker says, and a worker that was taken over may say anything. So the
  * slot with the fewest queries in flight goes first, and equals take turns; what is idle belongs to
@@ -13,9 +14,11 @@
  * places: of the worst rank, and of the client with the most waiting queries in it, the newest is
  * dropped.
  *
- * Pure: no clock, no I/O. Not thread-safe. Items are embedded in the caller's structs. */
-#ifndef MIRED_DIRECTORY_FAIR_H
-#define MIRED_DIRECTORY_FAIR_H
+ * An item that gives up leaves whose turn it is as it was.
+ *
+ * No clock, no I/O but the key of its table. Not thread-safe. Items are embedded in the caller's structs. */
+#ifndef MIRED_QUERY_FAIR_H
+#define MIRED_QUERY_FAIR_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -52,7 +55,14 @@ typedef bool fair_may(const void *arg, const struct fair_item *item);
  * Items that `may` (if not NULL) does not allow are passed over. */
 struct fair_item *fair_take(struct fair *f, fair_may *may, const void *arg);
 
+/* What fair_take() without `may` would return. */
+struct fair_item *fair_next(const struct fair *f);
+
+/* The item ends that is in flight. */
 void fair_done(struct fair *f, struct fair_item *item);
+
+/* Removes an item that waits. */
+void fair_drop(struct fair *f, struct fair_item *item);
 
 /* Removes any waiting item, whatever the limits are; NULL if none waits. */
 struct fair_item *fair_any(struct fair *f);
