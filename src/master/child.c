@@ -297,9 +297,10 @@ static bool renew_own(struct master *m, enum role_id role)
 {
     if (role == ROLE_WEB)
         return runtime_renew_control(&m->runtime);
-    if (role != ROLE_STORE || !channel_is_shut(m->runtime.store_pair))
-        return role == ROLE_STORE && runtime_renew_store(&m->runtime);
-    store_queue_close(&m->loop, &m->store_queue); /* their workers see the end of the connections */
+    if (role != ROLE_STORE)
+        return false;
+    if (channel_is_shut(m->runtime.store_pair)) /* their workers see the end of the connections */
+        store_queue_close(&m->loop, &m->store_queue);
     return runtime_renew_store(&m->runtime);
 }
 

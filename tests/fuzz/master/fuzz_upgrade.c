@@ -9,6 +9,11 @@
 
 #include "master/master.h"
 
+void master_refuse(struct master *m, struct asker asker, const char *event, const char *text)
+{
+    abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What upgrade.c uses of the rest of the master. */

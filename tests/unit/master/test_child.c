@@ -1,4 +1,5 @@
 /* The master's end of a child's channel: src/master/child.c with the rest of the master left out. */
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -22,6 +23,7 @@ static int far_end[2];          /* of the two children's channels */
 static unsigned taken[2];       /* notes of each */
 static bool endless;            /* the first child sends a note for each that is taken */
 static unsigned first_at_other; /* notes of the first when that of the second was taken */
+static bool store_is_shut;
 
 /* ---- the rest of the master ---- */
 
@@ -36,7 +38,8 @@ void note_from_child(struct master *of, struct child *c, const struct note *n)
         first_at_other = taken[0];
 }
 
-const struct role role_table[ROLE_COUNT] = {[ROLE_FREEZER] = {.name = "freezer"}};
+const struct role role_table[ROLE_COUNT] = {
+    [ROLE_FREEZER] = {.name = "freezer"}, [ROLE_STORE] = {.name = "store"}};
 
 void notes_worker_ended(struct master *of, struct child *c)
 {
@@ -71,6 +74,20 @@ void master_reload(struct master *of, struct asker asker)
 bool runtime_handoff_is_shut(const struct runtime *h)
 {
     return false;
+}
+
+bool runtime_renew_store(struct runtime *h)
+{
+    return store_is_shut;
+}
+
+bool runtime_renew_control(struct runtime *h)
+{
+    return false;
+}
+
+void store_queue_close(struct loop *loop, struct store_queue *q)
+{
 }
 
 static struct metrics_row rows[2];
@@ -213,8 +230,8 @@ static void test_what_dead_workers_had_in_their_spools_counts_no_more(void **sta
     generation.config = NULL;
 }
 
-/* A freezer that waits to be killed. */
-static pid_t frees(struct child *c)
+/* Waits to be killed. */
+static pid_t runs(struct child *c, enum role_id role)
 {
     pid_t pid = fork();
 
@@ -223,10 +240,15 @@ static pid_t frees(struct child *c)
         _exit(1);
     }
     assert_true(pid > 0);
-    c->role = ROLE_FREEZER;
+    c->role = role;
     c->pid = pid;
     c->state = CHILD_READY;
     return pid;
+}
+
+static pid_t frees(struct child *c)
+{
+    return runs(c, ROLE_FREEZER);
 }
 
 /* Until the master has seen its death. */
@@ -290,6 +312,28 @@ static void test_a_freezer_that_stops_knows_how_many_others_go_on(void **state)
     }
 }
 
+/* The other one has the sockets that are shut, too. */
+static void test_a_store_that_has_shut_its_sockets_takes_the_others_along(void **state)
+{
+    static struct config config;
+    struct note n;
+
+    generation.config = &config;
+    pid_t other = runs(child(1), ROLE_STORE);
+    for (int shut = 0; shut < 2; shut++) {
+        store_is_shut = shut;
+        dies(runs(child(0), ROLE_STORE));
+        if (shut)
+            assert_int_equal(channel_read_text(far_end[1], &n), 1);
+        else
+            assert_int_equal(channel_read_text(far_end[1], &n), -EAGAIN);
+    }
+    assert_int_equal(n.kind, NOTE_STOP);
+    store_is_shut = false;
+    dies(other);
+    generation.config = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,6 +348,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_freezer_that_stops_knows_how_many_others_go_on,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_a_store_that_has_shut_its_sockets_takes_the_others_along, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_packets_that_are_no_notes_change_nothing, set_up,
                                         tear_down),
     };
