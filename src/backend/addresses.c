@@ -5,6 +5,7 @@
 #include <netdb.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -72,10 +73,10 @@ int addresses_read_only(struct addresses *p)
 }
 
 /* Returns getaddrinfo()'s code; 0 means at least one address. */
-static int look_up(const struct config_backend *backend, struct address_set *found)
+static int look_up(const char *host, struct address_set *found)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG}, *list;
-    int error = getaddrinfo(backend->host, NULL, &hints, &list);
+    int error = getaddrinfo(host, NULL, &hints, &list);
 
     if (error)
         return error;
@@ -85,7 +86,7 @@ static int look_up(const struct config_backend *backend, struct address_set *fou
         *a = addr_from_sockaddr(i->ai_addr, i->ai_addrlen);
         if (a->family == ADDR_NONE)
             continue;
-        a->port = backend->addr.port;
+        a->port = 0; /* each backend has its own */
         found->count++;
     }
     freeaddrinfo(list);
@@ -111,45 +112,83 @@ static void publish(struct place *place, const struct address_set *found)
     atomic_store(&place->writes, writes + 1 ? writes + 1 : 2);
 }
 
-size_t addresses_look_up(struct addresses *p, const struct config *config)
+static bool same_name(const struct config_backend *a, const struct config_backend *b)
 {
-    size_t unknown = 0;
+    return a->host && b->host && strcasecmp(a->host, b->host) == 0;
+}
+
+size_t addresses_first_of_name(const struct config *config, size_t index)
+{
+    size_t i = 0;
+
+    while (!same_name(&config->backend[i], &config->backend[index]))
+        i++;
+    return i;
+}
+
+bool addresses_look_up(struct addresses *p, const struct config *config, size_t index)
+{
+    struct address_set found;
+    int error = look_up(config->backend[index].host, &found);
+    bool known = true;
 
     for (size_t i = 0; i < p->count; i++) {
         const struct config_backend *backend = &config->backend[i];
         struct place *place = &p->place[i];
-        struct address_set found;
 
-        if (!backend->host)
+        if (!same_name(backend, &config->backend[index]))
             continue;
-        int error = look_up(backend, &found);
         if (error && error != place->told)
             log_warn("backend %s: cannot look up its name: %s", backend->name, gai_strerror(error));
         place->told = error;
         if (!error)
             publish(place, &found);
-        unknown += atomic_load(&place->writes) == 0;
+        known = known && atomic_load(&place->writes);
     }
-    return unknown;
+    return known;
+}
+
+/* Clerks write it, and one that was taken over may do so at any time: each value is read once, and
+ * only addresses are believed. False: none is known. */
+static bool read_set(const struct place *place, struct address_set *set)
+{
+    uint32_t writes = atomic_load(&place->writes);
+
+    *set = *(const volatile struct address_set *)&place->version[writes % 2];
+    if (!writes || set->count == 0 || set->count > ADDRESSES_EACH)
+        return false;
+    for (uint32_t i = 0; i < set->count; i++)
+        if (set->at[i].family != ADDR_IP4 && set->at[i].family != ADDR_IP6)
+            return false;
+    return true;
+}
+
+void addresses_inherit(struct addresses *p, const struct config *config,
+                       const struct addresses *earlier, const struct config *before)
+{
+    struct address_set set;
+
+    if (!p || !earlier)
+        return;
+    for (size_t i = 0; i < p->count; i++)
+        for (size_t k = 0; k < earlier->count && !atomic_load(&p->place[i].writes); k++)
+            if (same_name(&config->backend[i], &before->backend[k]) &&
+                read_set(&earlier->place[k], &set))
+                publish(&p->place[i], &set);
 }
 
 bool addresses_find(const struct addresses *p, const struct config_backend *backend, size_t index,
                     unsigned turn, struct addr *addr)
 {
+    struct address_set known;
+
     if (!backend->host) {
         *addr = backend->addr;
         return true;
     }
-    if (!p || index >= p->count)
+    if (!p || index >= p->count || !read_set(&p->place[index], &known))
         return false;
-    const struct place *place = &p->place[index];
-    uint32_t writes = atomic_load(&place->writes);
-    const struct address_set *known = &place->version[writes % 2];
-    /* Clerks write it, and one that was taken over may do so at any time: it is read once. */
-    uint32_t count = *(const volatile uint32_t *)&known->count;
-    if (!writes || count == 0 || count > ADDRESSES_EACH)
-        return false;
-    *addr = known->at[turn % count];
+    *addr = known.at[turn % known.count];
     addr->port = backend->addr.port;
-    return addr->family == ADDR_IP4 || addr->family == ADDR_IP6;
+    return true;
 }

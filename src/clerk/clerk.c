@@ -2,24 +2,21 @@
  *
  * Directories get many queries at once (directory.h); the clerk never waits for one of them.
  * Passwords are checked one at a time, except those that another server checks. The first clerk
- * also has a thread that looks up the addresses of backends that are configured by name. */
+ * also has threads that look up the addresses of backends that are configured by name. */
 #include "clerk/clerk.h"
 #include "clerk/confine.h"
 #include "clerk/pairs.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <semaphore.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "auth/auth.h"
-#include "backend/addresses.h"
+#include "backend/lookers.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/sandbox.h"
@@ -241,45 +238,6 @@ static void serve(struct clerk *c, int set)
     }
 }
 
-/* ---- addresses of backends ---- */
-
-static sem_t looked_up; /* once */
-
-static void *look_up_again_and_again(void *arg)
-{
-    const struct clerk_params *params = arg;
-
-    for (;;) {
-        size_t unknown = addresses_look_up(params->addresses, params->config);
-        sem_post(&looked_up);
-        sleep(unknown ? ADDRESSES_AGAIN_S : ADDRESSES_LOOK_UP_S);
-    }
-    return NULL;
-}
-
-/* Starts the thread that looks up addresses; it is a thread because the DNS may take longer than a
- * worker waits for this clerk. At the start this waits a moment for the first addresses, so that
- * the first message has one. */
-static int keep_looking_up(const struct clerk_params *params)
-{
-    struct timespec until;
-    pthread_t thread;
-
-    if (!params->addresses)
-        return 0;
-    if (sem_init(&looked_up, 0, 0) < 0)
-        return -errno;
-    int error = pthread_create(&thread, NULL, look_up_again_and_again, (void *)params);
-    if (error)
-        return -error;
-    pthread_detach(thread);
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += FIRST_LOOK_UP_S;
-    while (sem_timedwait(&looked_up, &until) < 0 && errno == EINTR)
-        ;
-    return 0;
-}
-
 /* Opens what the clerk needs, and *set. 0 or -errno. */
 static int open_all(struct clerk *c, const struct auth_params *auth,
                     const struct directory_params *directory, int *set)
@@ -298,7 +256,9 @@ static int open_all(struct clerk *c, const struct auth_params *auth,
     c->pairs = pairs_open(&c->params->pairs, *set);
     if (!c->pairs)
         return -errno;
-    return c->params->index > 0 ? 0 : keep_looking_up(c->params);
+    if (c->params->index > 0 || !c->params->addresses)
+        return 0;
+    return lookers_start(c->params->addresses, c->params->config, FIRST_LOOK_UP_S);
 }
 
 int clerk_run(const struct clerk_params *params)

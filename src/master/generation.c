@@ -495,6 +495,8 @@ int generation_start(struct master *m, struct config *config, struct asker asker
         error = runtime_handoffs(&m->runtime, config->workers);
     if (!error)
         error = addresses_open(&g->addresses, config);
+    for (const struct generation *earlier = m->generations; earlier; earlier = earlier->next)
+        addresses_inherit(g->addresses, config, earlier->addresses, earlier->config);
     for (size_t i = 0; i < config->backend_count; i++)
         counts_name(m->runtime.counts, config->backend[i].name);
     if (error)

@@ -13,7 +13,7 @@ from lib.certificates import Authority
 from lib.dovecot import Dovecot
 from lib.mired import PASSWORDS
 from lib.scripted import CLOSE, HELLO, Scripted
-from lib.smtp import Client
+from lib.smtp import Client, deliver
 from lib.waiting import until
 
 USER = "alice@example.test"
@@ -273,6 +273,57 @@ def test_a_name_that_nobody_knows_puts_mail_off(mired):
     m = mired(backend='backend "smtp://nowhere.invalid:25" { }')
     m.log.wait(r"backend smtp://nowhere.invalid:25: cannot look up its name")
     assert delivers(m) == 451
+
+
+class Names:
+    """A name server at port 53 of its own address: good.test is 127.0.0.1 until `silent`; other names never get an
+    answer."""
+
+    def __init__(self):
+        self.host, self.silent, self.asked = ports.stranger(), False, set()
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((self.host, 53))
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                query, client = self.socket.recvfrom(512)
+                end = query.index(b"\0", 12)
+                name = query[13:end].replace(b"\4test", b".test").decode()
+                self.asked.add(name)
+                if name != "good.test" or self.silent:
+                    continue
+                has = query[end + 1 : end + 3] == b"\0\1"  # A
+                answer = b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4\x7f\0\0\1" if has else b""
+                self.socket.sendto(query[:2] + b"\x81\x80\0\1\0" + bytes([has]) + b"\0\0\0\0" + query[12 : end + 5] + answer, client)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+
+@pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "able")
+def test_a_name_without_an_answer_delays_no_mail_for_another_one(mired, tmp_path):
+    """Not at the start; and at a reload not even if nobody answers any more."""
+    resolv = tmp_path / "resolv.conf"
+    mount = ["unshare", "-m", "sh", "-c", f'mount --bind {resolv} /etc/resolv.conf && exec "$@"', "sh"]
+    with Names() as names, Scripted() as backend:
+        resolv.write_text(f"nameserver {names.host}\noptions timeout:30 attempts:5\n")
+        m = mired(
+            recipients=None, prefix=mount, domains=("a.test", "b.test"),
+            backend='backend "smtp://silent.test:25" { domains = { "a.test" } }\n'
+            f'backend "smtp://good.test:{backend.port}" {{ domains = {{ "b.test" }} }}',
+        )  # fmt: skip
+        to = "alice@b.test"
+        assert deliver(m.port, "a@c.test", to).code == 250
+        assert names.asked >= {"silent.test", "good.test"}
+        names.silent = True
+        assert m.control("reload").returncode == 0
+        assert deliver(m.port, "a@c.test", to).code == 250
+        assert backend.copies(to) == 2
 
 
 @pytest.mark.parametrize("name, code", [("DNS:localhost", 250), ("DNS:other.test", 451), ("IP:127.0.0.1", 451)])
