@@ -64,8 +64,11 @@ static bool take_due(struct freezer *f, size_t *n)
 static void give(struct freezer *f, const struct leaving *l, int fd)
 {
     const struct frozen_hold *h = &l->hold;
-    struct handoff_item item = {
-        .fd = fd, .way = h->way, .due_ms = h->due_ms, .session = h->session};
+    struct handoff_item item = {.fd = fd,
+                                .way = h->way,
+                                .due_ms = h->due_ms,
+                                .session = h->session,
+                                .direct = h->client.family == ADDR_NONE};
 
     tcp_ends(&h->tcp, &item.local, &item.remote);
     if (h->client.family != ADDR_NONE)
@@ -172,12 +175,16 @@ static void note_frozen(struct freezer *f, struct tcp_job *job, size_t n)
     }
 }
 
+/* Nobody has compared the client's address with the other end (`direct`): the worker does. */
 static void stay_ordinary(struct freezer *f, const struct coming *c, int why)
 {
+    struct handoff_item item = *c->item;
+
+    item.direct = false;
     log_debug("cannot freeze a hold, it keeps its socket: %s", strerror(-why));
     if (c->noted)
         table_forget(f->table, &c->hold);
-    if (!return_channels_return(&f->ways, c->hold.slot, c->item)) {
+    if (!return_channels_return(&f->ways, c->hold.slot, &item)) {
         f->lost++;
         close(c->item->fd);
     }

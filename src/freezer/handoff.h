@@ -32,8 +32,8 @@ struct handoff_item {
     struct span session; /* the worker's own record */
     /* To the freezer: `remote` is the client's address. `direct`: the client is the other end of
      * the connection, so the freezer need only check that; otherwise the client is behind
-     * a balancer. To workers: the connection's two addresses, or the client's. Otherwise
-     * ADDR_NONE. */
+     * a balancer. To workers: the connection's two addresses, or the client's; `direct`: the freezer
+     * has them from the connection itself. Otherwise ADDR_NONE. */
     struct addr local, remote;
     bool direct;
 };

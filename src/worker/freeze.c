@@ -28,6 +28,7 @@
 #include "worker/guard.h"
 #include "worker/hold.h"
 #include "worker/journal.h"
+#include "worker/thaw.h"
 #include "worker/tls.h"
 #include "worker/tls_stash.h"
 #include "worker/worker_part.h"
@@ -64,7 +65,8 @@ struct freezing {
     struct watch watch; /* the slot's */
     struct watch own;   /* for connections with TLS; its descriptor is -1 until it is open */
     struct alarm again;
-    uint32_t name; /* of our own return channel */
+    uint32_t name;      /* of our own return channel */
+    struct sipkey seal; /* of records under TLS (thaw.h) */
     struct handoff out, in;
     struct buf record;
 };
@@ -158,6 +160,8 @@ static bool put(struct worker *w, struct conn *c, uint64_t left, struct tls_stas
         return false;
     if (f->out.count == HANDOFF_BATCH && !send_batch(f))
         return false;
+    if (tls)
+        tls_stash_seal(w, *tls, thaw_seal(&f->seal, &c->peer, buf_span(&f->record)));
     struct handoff_item item = {.fd = c->watch.fd,
                                 .way = tls ? f->name : 0,
                                 .due_ms = w->loop.wall + left,
@@ -175,7 +179,7 @@ static bool put_with_tls(struct worker *w, struct conn *c, uint64_t left)
     if (!ssl || !tls_stash_put(w, ssl, w->loop.now + left + LATE_MS, &handle))
         return false;
     if (!put(w, c, left, &handle)) {
-        tls_stash_take(w, handle);
+        tls_stash_drop(w, handle);
         return false;
     }
     tls_let_go(w, c);
@@ -192,6 +196,8 @@ static const char *obstacle(const struct worker *w, const struct conn *c)
         return "the client does not take what was sent";
     if (c->work || c->flags & CONN_READ_OFF)
         return "the client has sent more";
+    if (c->smtp.flags & SMTP_AUTHENTICATED && !(c->flags & CONN_TLS))
+        return "it has logged in without TLS"; /* nothing would show whose record it is */
     if (c->flags & CONN_TLS && w->guard.held + w->stash.count >= w->held_max)
         return "as many are held under TLS as there may be"; /* its TLS state would stay here */
     return NULL;
@@ -230,7 +236,7 @@ static bool send_batch(struct freezing *f)
     return true;
 }
 
-static void adopt(struct worker *w, const struct handoff_item *item);
+static void adopt(struct worker *w, const struct handoff_item *item, bool ours);
 
 bool freeze_is_sending(const struct worker *w)
 {
@@ -249,7 +255,7 @@ void freeze_flush(struct worker *w)
         f->out.used = 0;
         for (uint32_t i = 0; i < n; i++) {
             if (f->out.item[i].kind == HANDOFF_HOLD) {
-                adopt(w, &f->out.item[i]);
+                adopt(w, &f->out.item[i], true);
             } else {
                 close(f->out.item[i].fd);
                 return_channel_is_lost(w);
@@ -318,8 +324,8 @@ static bool read_record(struct span *rest, struct freeze_record *r, struct tls_s
            (!(r->flags & RECORD_TLS) || read_part(rest, tls, sizeof *tls));
 }
 
-/* *room: whether a new connection of this client would be let in now. */
-static struct conn *revive(struct worker *w, const struct handoff_item *item, bool *room)
+/* `ours`: it has not been away. *room: whether a new connection of this client would be let in now. */
+static struct conn *revive(struct worker *w, const struct handoff_item *item, bool ours, bool *room)
 {
     struct addr local = item->local, peer = item->remote;
     struct span rest = item->session;
@@ -334,16 +340,21 @@ static struct conn *revive(struct worker *w, const struct handoff_item *item, bo
     peer = addr_of_peer(&peer);
     if (!read_record(&rest, &r, &tls) || peer.family == ADDR_NONE)
         return NULL;
-    if (r.flags & RECORD_TLS && !(ssl = tls_stash_take(w, tls)))
+    uint16_t listener = listener_of(w, &local);
+    if (!ours && !item->direct && !thaw_is_client(w, item->fd, listener, &peer))
+        return NULL;
+    if (r.flags & RECORD_TLS &&
+        !(ssl = tls_stash_take(w, tls, thaw_seal(&w->freezing->seal, &peer, item->session))))
         return NULL;
     bool exempt = conn_is_exempt(w, &peer);
     *room = guard_admit(w, &peer, exempt);
-    struct conn *c = conn_new(w, item->fd, listener_of(w, &local), &peer, exempt);
+    struct conn *c = conn_new(w, item->fd, listener, &peer, exempt);
     if (!c) {
         SSL_free(ssl);
         return NULL;
     }
-    if ((ssl && !tls_attach(w, c, ssl)) || session_thaw(&c->smtp, rest) < 0) {
+    if ((ssl && !tls_attach(w, c, ssl)) || session_thaw(&c->smtp, rest) < 0 ||
+        (!ssl && !ours && !thaw_is_strangers(w, c))) {
         conn_detach(w, c);
         return NULL;
     }
@@ -361,10 +372,10 @@ static struct conn *revive(struct worker *w, const struct handoff_item *item, bo
 
 /* Takes back a connection, whose reply is due at item->due_ms. While it was frozen, it counted in no
  * limit, so its client may have had many more than fit. */
-static void adopt(struct worker *w, const struct handoff_item *item)
+static void adopt(struct worker *w, const struct handoff_item *item, bool ours)
 {
     bool room = false;
-    struct conn *c = revive(w, item, &room);
+    struct conn *c = revive(w, item, ours, &room);
 
     if (!c) {
         close(item->fd);
@@ -416,7 +427,7 @@ static void take_back(struct loop *loop, struct watch *watch, uint32_t events)
         }
         prefetch_clients(w);
         for (uint32_t k = 0; k < f->in.count; k++)
-            adopt(w, &f->in.item[k]);
+            adopt(w, &f->in.item[k], false);
     }
 }
 
@@ -429,7 +440,8 @@ int freeze_open(struct worker *w)
         return -ENOMEM;
     f->own.fd = -1;
     f->again.due = offer_again;
-    if (getrandom(&f->name, sizeof f->name, 0) != (ssize_t)sizeof f->name) {
+    if (getrandom(&f->name, sizeof f->name, 0) != (ssize_t)sizeof f->name ||
+        getrandom(&f->seal, sizeof f->seal, 0) != (ssize_t)sizeof f->seal) {
         free(f);
         return -EIO;
     }

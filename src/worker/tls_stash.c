@@ -15,6 +15,7 @@ struct stashed_tls {
     struct alarm alarm; /* frees the state of a connection that does not come back */
     SSL *ssl;
     struct tls_stash_handle handle;
+    uint64_t seal;
 };
 
 static bool more_places(struct tls_stash *p)
@@ -72,11 +73,34 @@ bool tls_stash_put(struct worker *w, SSL *ssl, uint64_t until, struct tls_stash_
     return true;
 }
 
-SSL *tls_stash_take(struct worker *w, struct tls_stash_handle h)
+static struct stashed_tls *find(const struct tls_stash *p, struct tls_stash_handle h)
 {
-    struct stashed_tls *one = h.place < w->stash.places ? w->stash.at[h.place] : NULL;
+    struct stashed_tls *one = h.place < p->places ? p->at[h.place] : NULL;
 
-    return one && one->handle.serial == h.serial ? leave(w, one) : NULL;
+    return one && one->handle.serial == h.serial ? one : NULL;
+}
+
+void tls_stash_seal(struct worker *w, struct tls_stash_handle h, uint64_t seal)
+{
+    struct stashed_tls *one = find(&w->stash, h);
+
+    if (one)
+        one->seal = seal;
+}
+
+SSL *tls_stash_take(struct worker *w, struct tls_stash_handle h, uint64_t seal)
+{
+    struct stashed_tls *one = find(&w->stash, h);
+
+    return one && one->seal == seal ? leave(w, one) : NULL;
+}
+
+void tls_stash_drop(struct worker *w, struct tls_stash_handle h)
+{
+    struct stashed_tls *one = find(&w->stash, h);
+
+    if (one)
+        leave(w, one);
 }
 
 void tls_stash_close(struct worker *w)

@@ -26,8 +26,15 @@ struct tls_stash {
  * keeps the state. */
 bool tls_stash_put(struct worker *w, SSL *ssl, uint64_t until, struct tls_stash_handle *out);
 
-/* Gives the state to the caller; NULL if there is none with this handle (any more). */
-SSL *tls_stash_take(struct worker *w, struct tls_stash_handle h);
+/* Remembers the seal of the connection's record (thaw.h), without which nobody gets the state. */
+void tls_stash_seal(struct worker *w, struct tls_stash_handle h, uint64_t seal);
+
+/* Gives the state to the caller; NULL if there is none with this handle (any more), or if its seal is
+ * another one. */
+SSL *tls_stash_take(struct worker *w, struct tls_stash_handle h, uint64_t seal);
+
+/* Forgets a state that the caller has kept, too. */
+void tls_stash_drop(struct worker *w, struct tls_stash_handle h);
 
 /* Frees all. */
 void tls_stash_close(struct worker *w);

@@ -5,14 +5,21 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include <netinet/in.h>
+#include <openssl/ssl.h>
+
 #include "fake.h"
+#include "smtp/command.h"
 #include "worker/budget.h"
 #include "worker/freeze.h"
 #include "worker/hold.h"
+#include "worker/thaw.h"
+#include "worker/tls_stash.h"
 
 enum { SECOND = 1000, AFTER = 10 * SECOND };
 #define WHO "192.0.2.7"
@@ -165,6 +172,7 @@ static void test_a_connection_that_comes_back_is_answered_and_goes_on(void **sta
     assert_int_equal(batch.count, 1);
     assert_int_equal(batch.item[0].due_ms, f.w->loop.wall + 20 * SECOND - AFTER - 100);
     int fd = batch.item[0].fd;
+    batch.item[0].direct = true;
     fake_pass(&f, 20 * SECOND);
     assert_int_equal(handoff_send(f.freezer, &batch), 0);
     close(fd);
@@ -189,6 +197,7 @@ static void comes_back(const struct addr *local, uint64_t later)
     for (uint32_t i = 0; i < batch.count; i++) {
         taken_out[i] = batch.item[i].fd;
         batch.item[i].due_ms = f.w->loop.wall + later;
+        batch.item[i].direct = true; /* the freezer knows both ends, which are no addresses here */
         if (local)
             batch.item[i].local = *local;
     }
@@ -313,6 +322,193 @@ static void test_a_connection_comes_back_to_the_listener_that_it_has_come_by(voi
     }
 }
 
+/* ---- records that a worker, or a freezer, that was taken over has written ---- */
+
+enum { RECORD_HEAD = 24 }; /* octets before the session's own record */
+
+/* Puts another session into a frozen item's record. */
+static void forge(struct handoff_item *item, struct smtp_session *s)
+{
+    static struct buf record;
+
+    record.len = 0;
+    assert_int_equal(buf_add(&record, item->session.at, RECORD_HEAD), 0);
+    assert_int_equal(session_freeze(s, &record), 0);
+    item->session = buf_span(&record);
+}
+
+static void add_recipient(struct smtp_session *s, const char *address)
+{
+    if (!envelope_has_sender(&s->envelope))
+        assert_int_equal(envelope_set_sender(&s->envelope, SPAN("a@b.test"), (struct span){0}), 0);
+    assert_int_equal(envelope_add_recipient(&s->envelope, span_of(address), (struct span){0}), 0);
+    s->state = STATE_RECIPIENTS;
+}
+
+static void test_a_record_that_claims_what_nobody_has_checked_ends_its_connection(void **state)
+{
+    static const struct {
+        const char *name, *recipient, *relay;
+        uint16_t flags;
+        bool stays, on_this_machine;
+    } cases[] = {
+        {"as it was", .stays = true},
+        {"a login", .flags = SMTP_AUTHENTICATED},
+        {"TLS", .flags = SMTP_TLS_ON},
+        {"a client of this machine", .flags = SMTP_LOCAL},
+        {"one that is", .flags = SMTP_LOCAL, .on_this_machine = true, .stays = true},
+        {"a recipient of ours", .recipient = "alice@example.org", .stays = true},
+        {"one in other letters", .recipient = "alice@EXAMPLE.org", .stays = true},
+        {"the postmaster", .recipient = "postmaster", .stays = true},
+        {"a recipient elsewhere", .recipient = "alice@example.com"},
+        {"one at no domain", .recipient = "alice@"},
+        {"one elsewhere, from a network of relay", .recipient = "alice@example.com",
+         .relay = "192.0.2.0/24", .stays = true},
+        {"one elsewhere, from another network", .recipient = "alice@example.com",
+         .relay = "198.51.100.0/24"},
+        {"a login from a network of relay", .flags = SMTP_AUTHENTICATED, .relay = "192.0.2.0/24"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        static struct handoff batch, lie;
+        struct smtp_session s;
+        struct network relay;
+
+        teardown(NULL);
+        setup(NULL);
+        fake_freezer(&f);
+        struct fake_client client = held_from(cases[i].on_this_machine ? "127.0.0.2" : WHO);
+        fake_pass(&f, AFTER + 100);
+        assert_int_equal(handoff_read(f.freezer, &batch), 1);
+        struct handoff_item item = batch.item[0];
+        assert_int_equal(session_thaw(&s, span_after(item.session, RECORD_HEAD)), 0);
+        s.flags |= cases[i].flags;
+        if (cases[i].recipient)
+            add_recipient(&s, cases[i].recipient);
+        forge(&item, &s);
+        smtp_free(&s);
+        if (cases[i].relay) {
+            assert_true(network_parse(span_of(cases[i].relay), &relay));
+            f.config.relay = (struct config_networks){.at = &relay, .count = 1};
+        }
+        item.direct = true;
+        lie.count = lie.used = 0;
+        assert_int_equal(handoff_add(&lie, &item), 0);
+        assert_int_equal(handoff_send(f.freezer, &lie), 0);
+        close(item.fd);
+        fake_turn(&f);
+        if (f.w->open != cases[i].stays)
+            fail_msg("%s: %u are open", cases[i].name, f.w->open);
+        if (cases[i].stays && !fake_is_open(&f, &client))
+            fail_msg("%s: it is gone", cases[i].name);
+        fake_pass(&f, 20 * SECOND);
+        bool told = strstr(fake_heard(&client), "500 ") != NULL;
+        if (told != cases[i].stays)
+            fail_msg("%s: %s", cases[i].name, told ? "told" : "not told");
+        f.config.relay = (struct config_networks){0};
+    }
+}
+
+/* A connection over loopback; returns our end, *client the other one. */
+static int over_loopback(int *client)
+{
+    struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof here;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    *client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&here, len), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&here, &len), 0);
+    assert_int_equal(connect(*client, (struct sockaddr *)&here, len), 0);
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    assert_true(fd >= 0);
+    close(listener);
+    return fd;
+}
+
+/* A freezer says of what it has read in the connection itself that it is `direct`; else the kernel says
+ * who is there. */
+static void test_a_connection_is_that_of_its_other_end_or_of_whom_a_balancer_names(void **state)
+{
+    static const struct {
+        const char *client, *balancer;
+        bool stays;
+    } cases[] = {{"127.0.0.1", NULL, true},
+                 {WHO, NULL, false},
+                 {WHO, "127.0.0.0/8", true},
+                 {WHO, "192.0.2.0/24", false}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        static struct handoff batch;
+        struct network balancer;
+        int other;
+
+        teardown(NULL);
+        setup(NULL);
+        fake_freezer(&f);
+        (void)held();
+        fake_pass(&f, AFTER + 100);
+        assert_int_equal(handoff_read(f.freezer, &batch), 1);
+        close(batch.item[0].fd);
+        batch.item[0].fd = over_loopback(&other);
+        assert_true(addr_parse(span_of(cases[i].client), &batch.item[0].remote));
+        batch.item[0].direct = false;
+        if (cases[i].balancer) {
+            assert_true(network_parse(span_of(cases[i].balancer), &balancer));
+            f.listen.proxy_protocol = (struct config_networks){.at = &balancer, .count = 1};
+        }
+        int fd = batch.item[0].fd;
+        assert_int_equal(handoff_send(f.freezer, &batch), 0);
+        close(fd);
+        fake_turn(&f);
+        if (f.w->open != cases[i].stays)
+            fail_msg("%s, balancer %s: %u are open", cases[i].client,
+                     cases[i].balancer ? cases[i].balancer : "none", f.w->open);
+        f.listen.proxy_protocol = (struct config_networks){0};
+        close(other);
+    }
+}
+
+/* So a freezer that was taken over cannot change a session under TLS, nor give it to another client. */
+static void test_a_tls_state_goes_with_the_record_that_it_was_kept_for(void **state)
+{
+    const struct sipkey key = {1, 2}, other_key = {1, 3};
+    struct addr client = at(WHO, 0), other = at("192.0.2.8", 0);
+    uint64_t seal = thaw_seal(&key, &client, SPAN("record"));
+    const uint64_t wrong[] = {0, thaw_seal(&other_key, &client, SPAN("record")),
+                              thaw_seal(&key, &other, SPAN("record")),
+                              thaw_seal(&key, &client, SPAN("recorD"))};
+    struct tls_stash_handle handle;
+    SSL_CTX *context = SSL_CTX_new(TLS_method());
+    SSL *ssl = SSL_new(context);
+
+    assert_true(tls_stash_put(f.w, ssl, f.w->loop.now + SECOND, &handle));
+    tls_stash_seal(f.w, handle, seal);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_null(tls_stash_take(f.w, handle, wrong[i]));
+    client.port = 4711; /* another process knows the port, or not */
+    assert_int_equal(thaw_seal(&key, &client, SPAN("record")), seal);
+    assert_ptr_equal(tls_stash_take(f.w, handle, seal), ssl);
+    assert_null(tls_stash_take(f.w, handle, seal));
+    SSL_free(ssl);
+    SSL_CTX_free(context);
+}
+
+/* Nothing would show afterwards that the record with a login is ours. */
+static void test_a_login_without_tls_is_not_frozen(void **state)
+{
+    fake_freezer(&f);
+    struct fake_client client = held();
+
+    client.c->smtp.flags |= SMTP_AUTHENTICATED;
+    fake_pass(&f, AFTER + SECOND);
+    assert_int_equal(frozen(), 0);
+    assert_true(fake_is_open(&f, &client));
+    fake_pass(&f, 20 * SECOND);
+    assert_non_null(strstr(fake_heard(&client), "500 "));
+}
+
 /* More are due to be frozen in one turn than a batch has room for, and the freezer is gone: taking
  * those of the full batch back closes others, and this must not be the one that is just frozen. */
 static void test_a_full_batch_that_is_not_taken_closes_none_that_is_being_frozen(void **state)
@@ -386,6 +582,10 @@ int main(void)
         TEST(test_a_connection_that_comes_back_when_it_is_due_closes_no_held_one),
         TEST(test_what_comes_back_counts_in_its_clients_share),
         TEST(test_a_connection_comes_back_to_the_listener_that_it_has_come_by),
+        TEST(test_a_record_that_claims_what_nobody_has_checked_ends_its_connection),
+        TEST(test_a_connection_is_that_of_its_other_end_or_of_whom_a_balancer_names),
+        TEST(test_a_tls_state_goes_with_the_record_that_it_was_kept_for),
+        TEST(test_a_login_without_tls_is_not_frozen),
         TEST(test_a_full_batch_that_is_not_taken_closes_none_that_is_being_frozen),
         TEST(test_a_worker_that_drains_waits_for_what_the_freezer_does_not_take),
         TEST(test_a_worker_that_drains_ends_when_the_freezer_has_its_last_hold),
