@@ -200,25 +200,38 @@ static int take_json(struct options *o, int count, char **words)
     return kept;
 }
 
-int main(int argc, char **argv)
+static int run(struct options *o, int argc, char **argv)
 {
-    struct options o = {.socket = CONTROL_SOCKET, .program = argv[0]};
-    int status = CTL_DONE, at = read_options(argc, argv, &o, &status);
+    int status = CTL_DONE, at = read_options(argc, argv, o, &status);
 
     if (!at)
         return status;
     const char *name = argv[at];
     char **words = argv + at + 1;
-    int count = take_json(&o, argc - at - 1, words);
+    int count = take_json(o, argc - at - 1, words);
     if (strcmp(name, "help") == 0)
-        return help(&o, count ? words[0] : NULL);
+        return help(o, count ? words[0] : NULL);
     if (count == 1 && is_help(words[0]))
-        return help(&o, name);
+        return help(o, name);
     enum local_command local = local_by_name(name);
     if (local < LOCAL_COUNT)
-        return run_local(&o, local, count, words);
+        return run_local(o, local, count, words);
     enum control_command command = command_by_name(name);
     if (command == COMMAND_COUNT)
-        return help(&o, name);
-    return remote_run(&o, command, count, words);
+        return help(o, name);
+    return remote_run(o, command, count, words);
+}
+
+/* A script takes what was written for the whole if the status does not say otherwise: half of a list
+ * of recipients refuses the others. */
+int main(int argc, char **argv)
+{
+    struct options o = {.socket = CONTROL_SOCKET, .program = argv[0]};
+    int status = run(&o, argc, argv);
+    bool lost = ferror(stdout);
+
+    if (fclose(stdout) == 0 && !lost)
+        return status;
+    fputs("mirectl: the result is not written, or only a part of it; is the disk full?\n", stderr);
+    return status == CTL_DONE ? CTL_REFUSED : status;
 }

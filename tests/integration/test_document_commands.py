@@ -56,6 +56,7 @@ ELSEWHERE = {
     r"apt install (prometheus)": "scripts/setup test",
     r"systemctl (enable --now|disable|reload|restart|edit|daemon-reload)( \w+)?": "no systemd runs here",
     r"(mkdir|cp|rm) .*/mired\.service\.d/?.*|chown -R mired:mired .*|systemctl (stop|start) mired": "test_systemd.py switches users with these",
+    r"umask 077": "of the shell that runs the next line",
     r"tar -cz -C /var/lib/mired .*": "test_state_files.py restores such a copy",
     r"useradd .*": "it would make a user of this machine; test_the_example_is_complete takes the files of that block",
     r"fail2ban-regex systemd-journal mired": "this machine's journal has no mired; test_monitoring.py has the log",
@@ -119,7 +120,7 @@ def complete(text, folder):
         (folder / path).write_text("secret\n" if path == "ldap.password" else "")
     if "/etc/mired/tls.pem" in text:
         certificate, key = Authority(folder).issue("mx1.example.org", days=30)
-        certificate.rename(folder / "tls.pem")
+        (folder / "tls.pem").write_text(certificate.read_text() + key.read_text())  # the key may also be there
         key.rename(folder / "tls.key")
     return text.replace("/etc/mired/", f"{folder}/")
 
@@ -207,6 +208,19 @@ def test_every_line_of_every_shell_block_is_run_or_accounted_for(mired, tmp_path
             shell(line)
             ran += 1
     assert ran >= 12
+
+
+def test_who_installs_again_keeps_the_configuration(tmp_path):
+    """`make install` of a later version, and then the same lines as the first time."""
+    shell = Shell(None, tmp_path)
+    (tmp_path / "etc/mired").mkdir()
+    own = [tmp_path / "etc/mired" / name for name in ("mired.conf", "recipients")]
+    for file in own:
+        file.write_text("mine\n")
+    lines = [line for _, line in shell_lines() if "/mired/examples/" in line and line.split()[0] == "cp"]
+    for line in lines:
+        shell(line)
+    assert len(lines) >= 2 and [file.read_text() for file in own] == ["mine\n"] * 2
 
 
 def test_every_command_in_running_text_is_run_or_accounted_for(mired, tmp_path):

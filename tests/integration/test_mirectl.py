@@ -38,6 +38,22 @@ def assert_error(done, status, code, *words):
         assert word in result["error"], result
 
 
+# ---- a disk that is full ----
+
+
+def test_a_result_that_is_not_written_whole_is_no_success(mired, tmp_path):
+    """More than a buffer of it and less: half of a list of recipients or of the ledger must not pass for the whole."""
+    m = mired()
+    assert m.control("exempt", "192.0.2.7").returncode == 0
+    many = tmp_path / "many.csv"
+    many.write_text("EmailAddress\n" + "".join(f"user{i}@example.test\n" for i in range(10000)))
+    for words in (["import", many], ["-s", m.folder / "run/control", "ledger", "dump"], ["--version"], ["help"]):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([CONTROL, *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
+        assert done.returncode == 1 and "only a part" in done.stderr, words
+        assert run(*words).returncode == 0
+
+
 # ---- a mired that does not answer ----
 
 

@@ -1,6 +1,7 @@
 """Each recipe of docs/recipes as it is written, but for ports, paths and the domain: good mail passes, a typo is
 answered late, a harvest is held up, and the server behind knows the client where the recipe says so."""
 
+import os
 import pathlib
 import re
 import shutil
@@ -149,10 +150,10 @@ def test_with_certificates_from_certbot(mired, tmp_path):
         return ssl.PEM_cert_to_DER_cert(certificate.read_text())
 
     first = renew("first")
-    for name in ("fullchain", "privkey"):
-        shutil.copy(lineage / f"{name}.pem", etc / ("tls.pem" if name == "fullchain" else "tls.key"))
-    m = mired(config=f'tls {{ certificate = "{etc}/tls.pem"  key = "{etc}/tls.key" }}')
-    text = block("certbot", "certbot-hook").replace("/etc/mired/", f"{etc}/").replace("-o root -g mired ", "")
+    pem = etc / "tls.pem"
+    pem.write_text("".join((lineage / f"{name}.pem").read_text() for name in ("fullchain", "privkey")))
+    m = mired(config=re.search(r"^tls .*", block("certbot", "mired.conf"), re.M)[0].replace("/etc/mired", str(etc)))
+    text = block("certbot", "certbot-hook").replace("/etc/mired/", f"{etc}/").replace("chgrp mired ", f"chgrp {os.getgid()} ")
     hook.write_text(text.replace("mirectl reload", f"{CONTROL} -s {m.folder}/run/control reload"))
     hook.chmod(0o755)
 
@@ -170,7 +171,12 @@ def test_with_certificates_from_certbot(mired, tmp_path):
     assert run(tmp_path / "live" / "www.example.test").returncode == 0 and served() == first
     done = run(lineage)
     assert done.returncode == 0, done.stderr
-    assert served() == second and (etc / "tls.key").stat().st_mode & 0o777 == 0o640
+    assert served() == second and pem.stat().st_mode & 0o777 == 0o640
+    whole = pem.read_bytes()
+    renew("third")
+    (lineage / "privkey.pem").unlink()  # a full disk, say: the hook fails at half of it
+    assert run(lineage).returncode != 0
+    assert pem.read_bytes() == whole and served() == second
 
 
 def test_before_exchange_with_its_directory(mired, postfix, others):
@@ -280,3 +286,9 @@ def test_from_windows(mired, postfix, tmp_path):
     before = (tmp_path / "recipients").read_text()
     done = subprocess.run(["sh", "-c", script.replace("mirectl", str(CONTROL))], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode != 0 and (tmp_path / "recipients").read_text() == before
+    # Nor does a full disk, with a table that is right.
+    (tmp_path / "recipients.csv").write_text(f'"PrimarySmtpAddress","EmailAddresses"\n"{USER}","SMTP:{USER}"\n')
+    (tmp_path / "recipients.new").unlink()
+    (tmp_path / "recipients.new").symlink_to("/dev/full")
+    done = subprocess.run(["sh", "-c", script.replace("mirectl", str(CONTROL))], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 1 and "disk full" in done.stderr and (tmp_path / "recipients").read_text() == before
