@@ -3,10 +3,12 @@
  * out. */
 #include "remote.h"
 
+#include <poll.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include "about.h"
+#include "base/clock.h"
 #include "link.h"
 #include "load.h"
 #include "log.h"
@@ -175,6 +177,24 @@ static void print_line(json_t *line, void *arg)
         p->use->show(line);
 }
 
+enum { AGAIN_MS = 500 };
+
+/* Asks again while another reload or upgrade is in progress: it may have read the configuration
+ * before a hook or a package changed it. */
+static int ask(struct link *l, const struct options *o, const char *command, json_t *args,
+               struct printing *printing)
+{
+    uint64_t until = clock_mono_ms() + (uint64_t)printing->use->wait_ms;
+
+    for (;;) {
+        int status =
+            link_ask(l, o->socket, command, args, printing->use->wait_ms, print_line, printing);
+        if (status != CTL_REFUSED || strcmp(l->code, CONTROL_BUSY) != 0 || clock_mono_ms() >= until)
+            return status;
+        poll(NULL, 0, AGAIN_MS);
+    }
+}
+
 int remote_run(const struct options *o, enum control_command command, int argc, char **argv)
 {
     struct printing printing = {o, &uses[command], false};
@@ -195,8 +215,7 @@ int remote_run(const struct options *o, enum control_command command, int argc, 
         json_decref(args);
         return status;
     }
-    status = link_ask(&l, o->socket, control_commands[command].name, args, printing.use->wait_ms,
-                      print_line, &printing);
+    status = ask(&l, o, control_commands[command].name, args, &printing);
     json_decref(args);
     if (status == CTL_DONE)
         return printing.mail_waits ? CTL_REFUSED : CTL_DONE;

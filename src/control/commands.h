@@ -19,6 +19,7 @@ enum { CONTROL_LINE_MAX = 256 * 1024 };
 #define CONTROL_REFUSED "refused" /* understood but not done; mirectl exits 1 */
 #define CONTROL_MISSING "missing" /* there is no such client, address...; 1 */
 #define CONTROL_USAGE   "usage"   /* the request is wrong; 2 */
+#define CONTROL_BUSY    "busy"    /* not yet: ask again; mirectl does, for a while, then exits 1 */
 #define CONTROL_OTHER   "version" /* asked by a mirectl of another version; 3 */
 
 /* C(identifier, name, arguments, help, example) */

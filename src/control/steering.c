@@ -47,10 +47,10 @@ static void take_result(struct steering *s, const struct note *n)
     if (!c)
         return;
     c->tag = 0;
-    if (n->arg == 0)
+    if (n->arg == RESULT_DONE)
         control_done(c, json_pack("{s:s}", "text", n->text));
     else
-        control_fail(c, CONTROL_REFUSED, "%s", n->text);
+        control_fail(c, n->arg == RESULT_BUSY ? CONTROL_BUSY : CONTROL_REFUSED, "%s", n->text);
     control_resume(c);
 }
 

@@ -338,6 +338,7 @@ static void become_current(struct master *m, struct generation *g)
     log_ready(m, g);
     char text[SERVES_TEXT];
     tell_serves(g, text);
+    reload_if_asked(m);
 }
 
 void generation_release_all(struct master *m)

@@ -51,7 +51,17 @@ static void tell_result(const struct master *m, struct asker asker, bool done, c
     const struct child *c = child_by_pid(m, asker.pid);
 
     if (c && c->channel.fd >= 0)
-        channel_tell(c->channel.fd, NOTE_RESULT, done ? 0 : 1, asker.tag, text);
+        channel_tell(c->channel.fd, NOTE_RESULT, done ? RESULT_DONE : RESULT_FAILED, asker.tag,
+                     text);
+}
+
+void master_answer_busy(const struct master *m, struct asker asker)
+{
+    const struct child *c = child_by_pid(m, asker.pid);
+
+    if (c && c->channel.fd >= 0)
+        channel_tell(c->channel.fd, NOTE_RESULT, RESULT_BUSY, asker.tag,
+                     "another reload or upgrade is in progress");
 }
 
 void master_answer(struct master *m, struct asker asker, bool done, const char *event,
@@ -126,18 +136,17 @@ void master_reload(struct master *m, struct asker asker)
     struct buf errors = {0};
     struct config *config;
 
-    if (m->stopping || m->draining || !m->current) {
-        master_refuse(m, asker, "reload", "mired is starting or stopping");
+    if (m->stopping || m->draining) {
+        master_refuse(m, asker, "reload", "mired is stopping");
         return;
     }
     if (!m->runtime.ledger) {
         master_refuse(m, asker, "reload", "the last upgrade has failed; restart mired");
         return;
     }
-    if (m->coming || m->parting || m->reload_waits) {
+    if (master_is_busy(m)) { /* what is in progress may have read the files before they changed */
         m->reload_again = m->reload_again || (asker.pid == 0 && !m->reload_waits);
-        if (asker.pid)
-            master_refuse(m, asker, "reload", "another reload is in progress");
+        master_answer_busy(m, asker);
         return;
     }
     if (waits(m, asker))

@@ -182,6 +182,15 @@ void master_answer(struct master *m, struct asker asker, bool done, const char *
  * is at most one line a second in the log. A web process that was taken over could fill it. */
 void master_refuse(struct master *m, struct asker asker, const char *event, const char *text);
 
+/* Whether a start, a reload or an upgrade is in progress, so that no other can begin. */
+static inline bool master_is_busy(const struct master *m)
+{
+    return m->coming || m->parting || m->reload_waits || !m->current;
+}
+
+/* Sends RESULT_BUSY to the asker, if it still runs. */
+void master_answer_busy(const struct master *m, struct asker asker);
+
 /* ---- generation.c ---- */
 
 /* Starts the children of a new generation from `config` (takes ownership). 0; or -1 with messages

@@ -15,6 +15,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "master/master.h"
 
@@ -116,6 +119,49 @@ static int make_will(const struct master *m, struct asker asker)
     return error ? error : fd;
 }
 
+enum {
+#ifdef SLOW_CHECKER /* of scripts/valgrind */
+    CHECK_MS = 120000,
+#else
+    CHECK_MS = 10000, /* the master does nothing else meanwhile; the unit's watchdog waits 30 s */
+#endif
+    LOOK_MS = 10,
+};
+
+/* What the program says until it ends or `until` is over: false then. Long texts are cut. */
+static bool hear(int fd, char *said, size_t room, uint64_t until)
+{
+    size_t at = 0;
+    ssize_t n = 1;
+
+    while (n > 0) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        uint64_t now = clock_mono_ms();
+        char rest[512];
+        if (now >= until || poll(&p, 1, (int)(until - now)) == 0)
+            break;
+        n = at < room - 1 ? read(fd, said + at, room - 1 - at) : read(fd, rest, sizeof rest);
+        if (n > 0 && at < room - 1)
+            at += (size_t)n;
+    }
+    said[at] = '\0';
+    return n <= 0;
+}
+
+/* Whether it ends in time; else it is killed. */
+static bool await_end(pid_t pid, int *status, bool heard, uint64_t until)
+{
+    pid_t ended = 0;
+
+    while (heard && (ended = waitpid(pid, status, WNOHANG)) == 0 && clock_mono_ms() < until)
+        poll(NULL, 0, LOOK_MS);
+    if (ended == 0) {
+        kill(pid, SIGKILL);
+        (void)waitpid(pid, status, 0);
+    }
+    return ended == pid;
+}
+
 /* Runs the new program with -t and waits for it (it only reads files). 0; or -1 with what it said.
  * Version 0.1, to which somebody may go back, does not know --quick. It does not know all of these
  * children either, and would end with them. */
@@ -125,7 +171,6 @@ static int check(const struct master *m, char *said, size_t room)
     posix_spawn_file_actions_t actions;
     enum { USAGE = 2 }; /* the exit status of a program that does not know an option */
     int pair[2], status = 0;
-    size_t at = 0;
     pid_t pid;
 
     said[0] = '\0';
@@ -142,24 +187,21 @@ static int check(const struct master *m, char *said, size_t room)
         close(pair[0]);
         return -1;
     }
-    for (ssize_t n = 1; n > 0;) {
-        char rest[512];
-        n = at < room - 1 ? read(pair[0], said + at, room - 1 - at)
-                          : read(pair[0], rest, sizeof rest);
-        if (n > 0 && at < room - 1)
-            at += (size_t)n;
-    }
-    said[at] = '\0';
+    uint64_t until = clock_mono_ms() + CHECK_MS;
+    bool heard = hear(pair[0], said, room, until), in_time = await_end(pid, &status, heard, until);
     close(pair[0]);
-    bool ended = waitpid(pid, &status, 0) == pid && WIFEXITED(status);
+    bool ended = in_time && WIFEXITED(status);
     if (ended && WEXITSTATUS(status) == 0)
         return 0;
-    if (ended && WEXITSTATUS(status) == USAGE)
+    if (!in_time)
+        snprintf(said, room, "%s has not checked the configuration within %d s", m->program,
+                 CHECK_MS / 1000);
+    else if (ended && WEXITSTATUS(status) == USAGE)
         snprintf(said, room,
                  "%s is a version before 0.2.0, which cannot take over from this one: stop mired "
                  "and start it (systemctl restart mired)",
                  m->program);
-    else if (at == 0)
+    else if (!said[0])
         snprintf(said, room, "%s does not run", m->program);
     return -1;
 }
@@ -168,8 +210,12 @@ void master_upgrade(struct master *m, struct asker asker)
 {
     char text[NOTE_TEXT], number[16];
 
-    if (m->stopping || m->draining || m->coming || m->parting || m->reload_waits || !m->current) {
-        master_refuse(m, asker, "upgrade", "mired is starting, reloading or stopping");
+    if (m->stopping || m->draining) {
+        master_refuse(m, asker, "upgrade", "mired is stopping");
+        return;
+    }
+    if (master_is_busy(m)) {
+        master_answer_busy(m, asker);
         return;
     }
     if (check(m, text, sizeof text) < 0) {

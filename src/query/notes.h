@@ -14,7 +14,7 @@ enum note_kind {
     NOTE_STOP,      /* master -> child: end within 2 s, telling clients 421 */
     NOTE_RELOAD,    /* web -> master: read the configuration again; answered by NOTE_RESULT; arg 1:
                        files are right even if they are much shorter than before */
-    NOTE_RESULT,    /* master -> web: arg 0 is success; text says what happened */
+    NOTE_RESULT,    /* master -> web: arg is a note_result; text says what happened */
     NOTE_RELEASE, /* web -> master -> workers, freezers: text is an address or a network: answer its
                      holds now. The master sends it back to web: arg is how many it asked, text
                      their names, "NAME,NAME" */
@@ -58,5 +58,9 @@ enum note_kind {
                         its "ADDRESS:PORT" */
     NOTE_KEPT,       /* master -> child: a reload is over, and has kept you */
 };
+
+/* What has become of a command. RESULT_BUSY: nothing yet, because another reload or upgrade is in
+ * progress; ask again when it is over. An earlier program takes all but RESULT_DONE for a failure. */
+enum note_result { RESULT_DONE, RESULT_FAILED, RESULT_BUSY };
 
 #endif

@@ -202,6 +202,27 @@ def test_who_comes_after_a_reload_meets_the_new_configuration(mired):
             client.close()
 
 
+@pytest.mark.parametrize("command", ["reload", "upgrade"])
+def test_what_is_changed_during_a_reload_is_loaded_after_it(mired, command):
+    """By a hook of certbot's beside an update of the package, say: neither asks a second time."""
+    m = mired(tarpit="time = 0", workers=2)
+    told = m.file.read_text()
+    before = set(m.processes(""))
+    stopped = m.processes("worker")[0]
+    os.kill(stopped, signal.SIGSTOP)  # the reload waits 2 s for it to stop accepting
+    with subprocess.Popen([CONTROL, "-s", m.folder / "run" / "control", "reload"], stdout=subprocess.DEVNULL) as first:
+        until(lambda: set(m.processes("worker")) - before)  # it has read the configuration
+        m.file.write_text(told.replace('"mx.example.test"', '"other.example.test"'))
+        assert first.poll() is None
+        done = m.control(command)
+        os.kill(stopped, signal.SIGCONT)
+        assert first.wait(PATIENCE) == 0
+    assert done.returncode == 0, done.stderr
+    assert "generation 3" in done.stdout
+    with Client(m.port) as client:
+        assert "other.example.test" in client.greeting
+
+
 def test_a_reload_keeps_the_store_if_it_would_begin_the_same_anew(mired):
     m = mired(tarpit="time = 1s")
     (store,) = m.processes("store")
@@ -330,6 +351,18 @@ def test_a_program_that_does_not_run_changes_nothing(mired, program):
     with Client(m.port) as client:
         client.ehlo()
         assert client.message("a@b.test", USER).code == 250
+
+
+@pytest.mark.parametrize("closes", ["", " 2>/dev/null"])
+def test_a_program_that_hangs_changes_nothing(mired, program, closes):
+    """The master waits for its check, and does nothing else meanwhile: it would not feed the watchdog."""
+    m = mired(program=program, tarpit="time = 0")
+    replace_by(program, f"#!/bin/sh\nexec sleep 1000{closes}\n")
+    done = m.control("upgrade")
+    assert done.returncode == 1 and "has not checked the configuration within 10 s" in done.stderr
+    assert deliver(m.port, "a@b.test", USER).code == 250
+    replace(program)
+    assert m.control("upgrade").returncode == 0
 
 
 def test_version_0_1_is_refused_with_the_way_back_to_it(mired, program):
