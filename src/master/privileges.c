@@ -18,6 +18,16 @@
 
 #include "base/capabilities.h"
 
+void identity_become(struct identity *id, const struct passwd *pw)
+{
+    id->uid = pw->pw_uid;
+    id->gid = pw->pw_gid;
+    snprintf(id->name, sizeof id->name, "%s", pw->pw_name);
+    id->groups = IDENTITY_GROUPS;
+    if (id->drop && getgrouplist(id->name, id->gid, id->group, &id->groups) < 0)
+        id->groups = -1;
+}
+
 int identity_find(struct identity *id, const char *user)
 {
     *id = (struct identity){.uid = geteuid(), .gid = getegid()};
@@ -30,10 +40,15 @@ int identity_find(struct identity *id, const char *user)
     if (!pw)
         return errno ? -errno : -ENOENT;
     id->drop = pw->pw_uid != 0;
-    id->uid = pw->pw_uid;
-    id->gid = pw->pw_gid;
-    snprintf(id->name, sizeof id->name, "%s", user);
+    identity_become(id, pw);
     return 0;
+}
+
+static int enter_groups(const struct identity *id)
+{
+    int failed =
+        id->groups < 0 ? initgroups(id->name, id->gid) : setgroups((size_t)id->groups, id->group);
+    return failed < 0 ? -errno : 0;
 }
 
 /* A service manager may have started us as `user`, with a few capabilities (AmbientCapabilities=):
@@ -74,8 +89,10 @@ int privileges_drop(const struct identity *id, uint64_t keep)
     empty_bounding_set();
     if (keep && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
         return -errno;
-    if (initgroups(id->name, id->gid) < 0 || setresgid(id->gid, id->gid, id->gid) < 0 ||
-        setresuid(id->uid, id->uid, id->uid) < 0)
+    error = enter_groups(id);
+    if (error)
+        return error;
+    if (setresgid(id->gid, id->gid, id->gid) < 0 || setresuid(id->uid, id->uid, id->uid) < 0)
         return -errno;
     return capabilities_set(keep);
 }
@@ -111,18 +128,19 @@ int privileges_borrow(struct borrowed *b, const struct identity *id)
     *b = (struct borrowed){0};
     if (!id->drop || geteuid() != 0)
         return 0;
-    int n = getgroups(BORROWED_GROUPS, b->group);
+    int n = getgroups(BORROWED_GROUPS, b->group); /* root's own */
     if (n < 0)
         return -errno;
     b->groups = (size_t)n;
     b->gid = getegid();
     b->dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
-    if (initgroups(id->name, id->gid) < 0)
-        return -errno;
+    int error = enter_groups(id);
+    if (error)
+        return error;
     b->active = true;
     if (setegid(id->gid) == 0 && seteuid(id->uid) == 0)
         return 0;
-    int error = -errno;
+    error = -errno;
     privileges_return(b);
     return error;
 }

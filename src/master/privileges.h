@@ -7,17 +7,27 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* The identity of children; the master looks it up once, before it forks. */
+struct passwd;
+
+enum { IDENTITY_GROUPS = 64 };
+
+/* The identity of children; the master looks it up once, before it forks. Its groups, too: the
+ * machine may have them from a directory that is slow or down, and mired then starts all the same. */
 struct identity {
     bool drop; /* false: keep the identity (not root, or `user = "root"`) */
     uid_t uid;
     gid_t gid;
+    gid_t group[IDENTITY_GROUPS];
+    int groups; /* -1: more than there is room for; they are looked up each time */
     char name[64];
 };
 
 /* Looks up `user`. Returns 0, -ENOENT if there is no such user, or another -errno. If the process
  * is not root, the identity stays. */
 int identity_find(struct identity *id, const char *user);
+
+/* Makes it this user's, with all groups; the rest stays. */
+void identity_become(struct identity *id, const struct passwd *pw);
 
 /* Becomes `id` permanently. `keep` is a set of capabilities to keep (1 << CAP_...), 0 for none;
  * programs started from here gain none (no_new_privs). Returns 0 or -errno. */

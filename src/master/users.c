@@ -69,9 +69,7 @@ void users_find(struct users *u, const struct identity *all)
         const struct passwd *pw = getpwnam(name);
         if (!pw || pw->pw_uid == 0 || pw->pw_uid == all->uid)
             continue;
-        id->uid = pw->pw_uid;
-        id->gid = pw->pw_gid;
-        snprintf(id->name, sizeof id->name, "%s", name);
+        identity_become(id, pw);
     }
 }
 
