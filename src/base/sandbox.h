@@ -24,14 +24,14 @@ enum sandbox_calls {
     SANDBOX_THREADS = 8,  /* start threads; never processes */
     SANDBOX_NETLINK = 16, /* what getaddrinfo() and nftables ask the kernel about addresses */
     SANDBOX_BIND = 32,    /* bind and listen */
-    SANDBOX_URING = 64,   /* io_uring */
+    SANDBOX_URING = 64,   /* io_uring, with a ring that is open; what it does no filter sees */
     /* what libraries do that look for modules (getaddrinfo()): they may lock files, and the modules
      * that sandbox_load_modules() has not loaded are refused, without an end of the process */
     SANDBOX_MODULES = 128,
     SANDBOX_UNIX = 256, /* new unix sockets, and connect() */
-    /* set most options of a socket (with SANDBOX_NETFILTER all), end both its directions, and make a
-     * descriptor blocking. Sockets that processes share have these in common, so a role that can do
-     * without does. */
+    /* set most options of a socket (with SANDBOX_NETFILTER all), end both its directions, and (not with
+     * SANDBOX_NETFILTER) make a descriptor blocking. Sockets that processes share have these in
+     * common, so a role that can do without does. */
     SANDBOX_OPTIONS = 512,
     SANDBOX_UDP = 1024,      /* new sockets of UDP, and connect(): to any host and port */
     SANDBOX_NETFILTER = 2048 /* the firewall's rules; also SANDBOX_NETLINK */

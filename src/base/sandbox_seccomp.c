@@ -144,9 +144,7 @@ static const struct {
     {SANDBOX_BIND, "bind"},
     {SANDBOX_BIND, "listen"},
     {SANDBOX_NETLINK, "bind"},
-    {SANDBOX_URING, "io_uring_setup"},
-    {SANDBOX_URING, "io_uring_enter"},
-    {SANDBOX_URING, "io_uring_register"},
+    {SANDBOX_URING, "io_uring_enter"}, /* with a ring that it has by then */
 };
 
 static int allow(scmp_filter_ctx filter, const char *name)
@@ -309,6 +307,12 @@ static int allow_threads(scmp_filter_ctx filter, unsigned groups)
     return error;
 }
 
+/* Whether a process may make a descriptor wait. The freezer has the clients' sockets of all workers. */
+static bool may_wait(unsigned groups)
+{
+    return groups & SANDBOX_OPTIONS && !(groups & SANDBOX_NETFILTER);
+}
+
 /* Allows fcntl(2), but not what sends signals to other processes (F_SETOWN, F_SETSIG, O_ASYNC), nor
  * what changes files and pipes for others (with O_DIRECT writes to the log would fail). A flag like
  * O_NONBLOCK belongs to all processes that share the descriptor: a process that cannot clear it cannot
@@ -317,7 +321,7 @@ static int allow_fcntl(scmp_filter_ctx filter, unsigned groups)
 {
     static const int commands[] = {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL};
     static const int locks[] = {F_GETLK, F_SETLK, F_SETLKW}; /* libraries may use these */
-    uint64_t own = groups & SANDBOX_OPTIONS ? 0 : O_NONBLOCK;
+    uint64_t own = may_wait(groups) ? 0 : O_NONBLOCK;
     int error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 2,
                                  SCMP_A1_64(SCMP_CMP_MASKED_EQ, UINT32_MAX, F_SETFL),
                                  SCMP_A2_64(SCMP_CMP_MASKED_EQ, O_ASYNC | O_DIRECT | own, own));
@@ -390,7 +394,9 @@ static int allow_options(scmp_filter_ctx filter, unsigned groups)
         error = groups & SANDBOX_NETFILTER
                     ? seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 0)
                     : allow_many_options(filter);
-        return error ? error : allow_if(filter, SCMP_SYS(ioctl), 1, UINT32_MAX, FIONBIO);
+        return error || !may_wait(groups)
+                   ? error
+                   : allow_if(filter, SCMP_SYS(ioctl), 1, UINT32_MAX, FIONBIO);
     }
     for (size_t i = 0; !error && i < sizeof options / sizeof *options; i++)
         error = allow_option(filter, SCMP_ACT_ALLOW, options[i].level, options[i].name);

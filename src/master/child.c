@@ -3,6 +3,7 @@
  * Children are forked, never executed: they inherit the configuration and the mappings. Each of
  * them at once closes all descriptors that it does not need. So the end of its channel means that
  * the master is gone, and a compromised worker has only the descriptors that it needs. */
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -216,8 +217,10 @@ static void forget(struct master *m, struct child *c)
 {
     struct child **p = &m->children;
 
-    while (*p != c)
+    while (*p != c) {
+        assert(*p); /* it is in the list */
         p = &(*p)->next;
+    }
     *p = c->next;
     loop_alarm_off(&m->loop, &c->restart);
     free(c);

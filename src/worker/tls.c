@@ -9,6 +9,7 @@
  * fetches the certificate; the pace (shakes.h) limits a flood of them. Octets that are not TLS, or
  * a handshake that stops in the middle, are an offence. */
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
@@ -529,6 +530,9 @@ void tls_let_go(struct worker *w, struct conn *c)
 
 bool tls_attach(struct worker *w, struct conn *c, SSL *ssl)
 {
+    /* OpenSSL reads and writes without MSG_DONTWAIT, and a freezer that was taken over may have made
+     * the socket wait. Its filter does not let it do so later. */
+    (void)fcntl(c->watch.fd, F_SETFL, O_RDWR | O_NONBLOCK);
     if (!make_place(w, c->watch.fd) || SSL_set_fd(ssl, c->watch.fd) != 1) {
         SSL_free(ssl);
         return false;

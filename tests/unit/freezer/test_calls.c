@@ -9,10 +9,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/io_uring.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -206,12 +209,38 @@ static void test_where_rings_are_forbidden(void **state)
     assert_int_equal(status, 0);
 }
 
+/* The filter of system calls does not see what a ring does, so the ring itself must refuse it: the kernel
+ * says by this that restrictions are in force. */
+static void test_a_ring_takes_no_further_calls(void **state)
+{
+    struct calls *c = calls_open();
+    int rings = 0;
+
+    if (!calls_have_ring(c)) {
+        calls_close(c);
+        skip();
+    }
+    for (int fd = 3; fd < 64; fd++) {
+        char path[64], what[64] = "";
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        if (readlink(path, what, sizeof what - 1) < 0 || !strstr(what, "io_uring"))
+            continue;
+        rings++;
+        assert_int_equal(syscall(SYS_io_uring_register, fd, IORING_UNREGISTER_BUFFERS, NULL, 0),
+                         -1);
+        assert_int_equal(errno, EACCES);
+    }
+    assert_int_equal(rings, 1);
+    calls_close(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_in_a_ring),
         cmocka_unit_test(test_without_a_ring),
         cmocka_unit_test(test_nothing_to_make),
+        cmocka_unit_test(test_a_ring_takes_no_further_calls),
         cmocka_unit_test(test_where_rings_are_forbidden),
     };
 

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <openssl/ssl.h>
 
@@ -19,6 +20,7 @@
 #include "worker/freeze.h"
 #include "worker/hold.h"
 #include "worker/thaw.h"
+#include "worker/tls.h"
 #include "worker/tls_stash.h"
 
 enum { SECOND = 1000, AFTER = 10 * SECOND };
@@ -495,6 +497,18 @@ static void test_a_tls_state_goes_with_the_record_that_it_was_kept_for(void **st
     SSL_CTX_free(context);
 }
 
+static void test_a_tls_state_gets_a_socket_that_does_not_wait(void **state)
+{
+    SSL_CTX *context = SSL_CTX_new(TLS_method());
+    struct fake_client client = fake_connect(&f, WHO);
+    int fd = client.c->watch.fd;
+
+    assert_int_equal(fcntl(fd, F_SETFL, O_RDWR), 0);
+    assert_true(tls_attach(f.w, client.c, SSL_new(context)));
+    assert_int_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+    SSL_CTX_free(context);
+}
+
 /* Nothing would show afterwards that the record with a login is ours. */
 static void test_a_login_without_tls_is_not_frozen(void **state)
 {
@@ -585,6 +599,7 @@ int main(void)
         TEST(test_a_record_that_claims_what_nobody_has_checked_ends_its_connection),
         TEST(test_a_connection_is_that_of_its_other_end_or_of_whom_a_balancer_names),
         TEST(test_a_tls_state_goes_with_the_record_that_it_was_kept_for),
+        TEST(test_a_tls_state_gets_a_socket_that_does_not_wait),
         TEST(test_a_login_without_tls_is_not_frozen),
         TEST(test_a_full_batch_that_is_not_taken_closes_none_that_is_being_frozen),
         TEST(test_a_worker_that_drains_waits_for_what_the_freezer_does_not_take),
