@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -58,7 +59,8 @@ static bool read_password(struct ldap_directory *l)
 void ldap_directory_allow(struct sandbox *s)
 {
     static const int option[] = {LDAP_OPT_X_TLS_CACERTFILE, LDAP_OPT_X_TLS_CACERTDIR,
-                                 LDAP_OPT_X_TLS_CERTFILE, LDAP_OPT_X_TLS_KEYFILE};
+                                 LDAP_OPT_X_TLS_CERTFILE, LDAP_OPT_X_TLS_KEYFILE,
+                                 LDAP_OPT_X_TLS_CRLFILE};
 
     for (size_t i = 0; i < sizeof option / sizeof *option; i++) {
         char *path = NULL;
@@ -161,6 +163,71 @@ static int set_options(LDAP *ldap)
     return ldap_set_option(ldap, LDAP_OPT_PROTOCOL_VERSION, &version);
 }
 
+/* The machine's ldap.conf, an ldaprc and the environment say which authorities to trust, and may ask
+ * for more. Whether certificates and the names in them are checked is not theirs to say: they are made
+ * for programs of people, and `TLS_REQCERT never` there would send our password to anybody, without
+ * a word. So a connection has a context of its own. libldap leaves the new one without what is
+ * common. */
+static int copy_common(LDAP *ldap, int option, const char *and_also)
+{
+    char *common = NULL;
+    struct buf text = {0};
+    int error = LDAP_SUCCESS;
+
+    ldap_get_option(NULL, option, &common);
+    if (common) {
+        bool made = buf_add(&text, common, strlen(common)) == 0 &&
+                    buf_add(&text, and_also, strlen(and_also) + 1) == 0;
+        error = made ? ldap_set_option(ldap, option, text.at) : LDAP_NO_MEMORY;
+    }
+    buf_free(&text);
+    ldap_memfree(common);
+    return error;
+}
+
+/* With suites that have no certificate there would be nothing to check. OpenSSL may have such; in
+ * GnuTLS they need keys that libldap does not set. */
+static const char *but_not_anonymous(void)
+{
+    char *package = NULL;
+
+    ldap_get_option(NULL, LDAP_OPT_X_TLS_PACKAGE, &package);
+    bool openssl = package && strcmp(package, "OpenSSL") == 0;
+    ldap_memfree(package);
+    return openssl ? ":!aNULL:!eNULL" : "";
+}
+
+static int check_certificates(LDAP *ldap)
+{
+    static const int common[] = {LDAP_OPT_X_TLS_CACERTFILE, LDAP_OPT_X_TLS_CACERTDIR,
+                                 LDAP_OPT_X_TLS_CERTFILE,   LDAP_OPT_X_TLS_KEYFILE,
+                                 LDAP_OPT_X_TLS_CRLFILE,    LDAP_OPT_X_TLS_ECNAME};
+    const int demand = LDAP_OPT_X_TLS_DEMAND, client = 0;
+    int least = 0, error = LDAP_SUCCESS;
+
+    for (size_t i = 0; i < sizeof common / sizeof *common && error == LDAP_SUCCESS; i++)
+        error = copy_common(ldap, common[i], "");
+    if (error == LDAP_SUCCESS)
+        error = copy_common(ldap, LDAP_OPT_X_TLS_CIPHER_SUITE, but_not_anonymous());
+    if (error == LDAP_SUCCESS)
+        error = ldap_get_option(NULL, LDAP_OPT_X_TLS_PROTOCOL_MIN, &least);
+    if (error == LDAP_SUCCESS)
+        error = ldap_set_option(ldap, LDAP_OPT_X_TLS_PROTOCOL_MIN, &least);
+    if (error == LDAP_SUCCESS)
+        error = ldap_set_option(ldap, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand);
+#ifdef LDAP_OPT_X_TLS_REQUIRE_SAN
+    const int usual = LDAP_OPT_X_TLS_ALLOW; /* the CN is the name if no SAN is */
+    if (error == LDAP_SUCCESS)
+        error = ldap_set_option(ldap, LDAP_OPT_X_TLS_REQUIRE_SAN, &usual);
+#endif
+    return error == LDAP_SUCCESS ? ldap_set_option(ldap, LDAP_OPT_X_TLS_NEWCTX, &client) : error;
+}
+
+static bool uses_tls(const struct ldap_directory *l)
+{
+    return l->config->start_tls || strncasecmp(l->config->url.at[l->server], "ldaps:", 6) == 0;
+}
+
 static int bind_here(struct ldap_directory *l)
 {
     struct berval password = {strlen(l->password), l->password};
@@ -169,6 +236,10 @@ static int bind_here(struct ldap_directory *l)
 
     if (error == LDAP_SUCCESS)
         error = set_options(l->ldap);
+    if (error == LDAP_SUCCESS && uses_tls(l)) {
+        error = check_certificates(l->ldap);
+        what = error == LDAP_SUCCESS ? what : "cannot prepare TLS";
+    }
     if (error == LDAP_SUCCESS && l->config->start_tls) {
         what = "StartTLS";
         error = ldap_start_tls_s(l->ldap, NULL, NULL);

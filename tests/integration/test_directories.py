@@ -133,6 +133,43 @@ def test_ldap_is_asked_under_tls_and_its_certificate_is_looked_at(
         m.log.wait(rf"ldap: {server.url}: ")
 
 
+@pytest.mark.parametrize(
+    "where, level, scheme, more",
+    [
+        ("LDAPCONF", "never", "ldaps", ""),
+        ("LDAPCONF", "allow", "ldap", "start_tls = true"),
+        ("~/.ldaprc", "never", "ldap", "start_tls = true"),
+        ("LDAPTLS_REQCERT", "allow", "ldaps", ""),
+    ],
+)
+def test_nothing_but_mired_says_whether_certificates_are_looked_at(
+    mired, ldap, authority, monkeypatch, tmp_path, where, level, scheme, more
+):
+    """Files and variables that switch the check off for programs of people: the name is wrong, or nobody knows who
+    made the certificate. Which authorities are known they do say."""
+    words = f"TLS_REQCERT {level}\nTLS_REQSAN never\nTLS_CACERT {authority.file}\n"
+    if where == "LDAPTLS_REQCERT":
+        monkeypatch.setenv(where, level)
+        monkeypatch.setenv("LDAPTLS_CACERT", str(authority.file))
+    elif where == "~/.ldaprc":
+        (tmp_path / ".ldaprc").write_text(words)
+        monkeypatch.setenv("HOME", str(tmp_path))
+    else:
+        (tmp_path / "ldaprc").write_text(words)
+        monkeypatch.setenv("LDAPCONF", str(tmp_path / "ldaprc"))
+        monkeypatch.setenv("HOME", str(tmp_path))
+    strange = Authority(tmp_path)
+    for issuer, name, code in ((authority, "IP:127.0.0.1", 250), (authority, "IP:127.0.0.2", 451), (strange, "IP:127.0.0.1", 451)):
+        certificate, key = issuer.issue("slapd.test", subject_names=name, stem=f"{tmp_path.name}-{name.replace(':', '-')}")
+        server = ldap(certificates=(certificate, key, issuer.file), scheme=scheme)
+        m = mired(tarpit="time = 0", recipients=None, config=ldap_section(server, more))
+        assert codes(m, "alice@example.test") == [code]
+        if code == 451:
+            m.log.wait(rf"ldap: {server.url}: ")
+        m.stop()
+        server.stop()
+
+
 @pytest.mark.alone
 def test_of_several_ldap_servers_one_that_is_there_is_asked(mired, ldap):
     first, second = ldap(), ldap()
