@@ -163,10 +163,17 @@ struct tarpit_hold judge_offence(struct worker *w, struct conn *c, enum offence 
     return nothing;
 }
 
+static bool is_for_users(const struct worker *w, const struct conn *c)
+{
+    return w->config->listen[c->listener].submission;
+}
+
 struct tarpit_hold judge_wait(struct worker *w, struct conn *c)
 {
     struct tarpit_who who = conn_who(w, c);
 
+    if (is_for_users(w, c))
+        return nothing;
     if (!w->config->observe)
         return tarpit_wait(&w->tarpit, &who, w->loop.wall);
     observe(w, c, (struct shadow_step){.kind = SHADOW_WAIT});
@@ -189,6 +196,8 @@ struct tarpit_hold judge_greet(struct worker *w, struct conn *c)
     struct tarpit_who who = conn_who(w, c);
     bool paused = pauses(w, c);
 
+    if (is_for_users(w, c))
+        return nothing;
     if (w->config->observe) {
         observe(w, c, (struct shadow_step){.kind = paused ? SHADOW_GREET : SHADOW_WAIT});
         return nothing;

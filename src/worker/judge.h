@@ -32,7 +32,9 @@ struct tarpit_hold judge_verdict(struct worker *w, struct conn *c, struct span u
                                  struct span domain, const struct tarpit_permit *permit,
                                  enum offence offence);
 
-/* As tarpit_offence() and tarpit_wait(). */
+/* As tarpit_offence() and tarpit_wait(). Where clients must log in before they can send, nothing
+ * waits before that (R3): the verdict on the password waits, and a user who shares an address
+ * with a guesser must get that far. */
 struct tarpit_hold judge_offence(struct worker *w, struct conn *c, enum offence offence);
 struct tarpit_hold judge_wait(struct worker *w, struct conn *c);
 

@@ -248,6 +248,25 @@ static void test_a_clerk_that_is_silent_is_no_verdict(void **state)
     assert_float_equal(fake_offences(&f, WHO), 0, 0.001);
 }
 
+/* R3: the user must get as far as the password. */
+static void test_nothing_waits_before_the_login_where_all_must_log_in(void **state)
+{
+    for (int submission = 0; submission < 2; submission++) {
+        fake_close(&f);
+        fake_open(&f);
+        f.listen.submission = submission;
+        struct fake_client bot = greeted(WHO);
+        fake_say(&f, &bot, "NONSENSE\r\n");
+        assert_int_equal(bot.c->phase, CONN_HELD);
+        struct fake_client client = fake_connect(&f, WHO);
+        assert_int_equal(client.c->phase, submission ? CONN_READING : CONN_HELD);
+        if (!submission)
+            continue;
+        fake_say(&f, &client, "EHLO client.example\r\n");
+        assert_non_null(strstr(fake_heard(&client), "AUTH PLAIN LOGIN"));
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -261,6 +280,7 @@ int main(void)
         TEST(test_an_answer_out_of_order_logs_nobody_in),
         TEST(test_a_scram_login_that_is_dropped_is_booked_as_a_guess),
         TEST(test_a_clerk_that_is_silent_is_no_verdict),
+        TEST(test_nothing_waits_before_the_login_where_all_must_log_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
