@@ -164,8 +164,8 @@ static void print_networks(const json_t *account)
             strftime(when, sizeof when, ", new until %Y-%m-%d %H:%M", localtime(&at));
         show_span((double)(number(account, "at_ms") - number(n, "seen_ms")) / 1000, seen,
                   sizeof seen);
-        printf("%-18s%s%s, last login %s ago\n", i ? "" : "networks", text(n, "network"), when,
-               seen);
+        printf("%-18s%s%s, last login %s ago%s\n", i ? "" : "networks", text(n, "network"), when,
+               seen, number(n, "tries_left") ? "" : ", no passwords out of turn left");
     }
     if (all > (long long)i)
         printf("%-18sand %lld more; %lld of all are new\n", "", all - (long long)i,

@@ -77,6 +77,10 @@
     M(AUTH_OK, COUNTER, "mired_auth_total", "result=\"ok\"", "AUTH attempts.")                     \
     M(AUTH_FAILED, COUNTER, "mired_auth_total", "result=\"failed\"", "")                           \
     M(AUTH_UNAVAILABLE, COUNTER, "mired_auth_total", "result=\"unavailable\"", "")                 \
+    M(AUTH_OUT_OF_TURN, COUNTER, "mired_auth_out_of_turn_total", "result=\"ok\"",                  \
+      "Passwords that were checked out of turn, because the account knows the network (R14).")     \
+    M(AUTH_OUT_OF_TURN_FAILED, COUNTER, "mired_auth_out_of_turn_total", "result=\"failed\"", "")   \
+    M(AUTH_NO_TRY, COUNTER, "mired_auth_out_of_turn_total", "result=\"none_left\"", "")            \
     M(ALLOWANCE_REFUSALS, COUNTER, "mired_allowance_refusals_total", "",                           \
       "Recipients, messages and logins refused because of an account's allowance.")                \
     M(ALLOWANCE_STOLEN, COUNTER, "mired_allowance_stolen_total", "",                               \

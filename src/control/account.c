@@ -12,6 +12,7 @@
 #include "control/control_part.h"
 #include "directory/allowances.h"
 #include "tarpit/ledger_others.h"
+#include "tarpit/tarpit.h"
 
 bool is_account(const char *text)
 {
@@ -73,9 +74,11 @@ static void list_login(struct logins *l, const struct ledger_key *k, const struc
         return;
     ledger_get(l->steering->params->ledger, k, &d, l->now, &e);
     json_array_append_new(
-        l->list, json_pack("{s:s, s:b, s:I, s:I}", "network", network_format(&n, text), "new",
+        l->list, json_pack("{s:s, s:b, s:I, s:I, s:i}", "network", network_format(&n, text), "new",
                            is_new, "known_from_ms", is_new ? (json_int_t)known_from : (json_int_t)0,
-                           "seen_ms", (json_int_t)e.seen_ms));
+                           "seen_ms", (json_int_t)e.seen_ms, "tries_left",
+                           (int)tarpit_tries_left(&l->steering->params->config->tarpit,
+                                                  l->steering->params->tries, k->hash, l->now)));
 }
 
 json_t *account_json(const struct steering *s, struct span name, bool *known)

@@ -27,6 +27,7 @@ struct log_ring;
 struct metrics;
 struct observed;
 struct tried;
+struct tries;
 struct overview;
 
 /* The user that the processes of a role run as; the last one is for all roles that are not named. */
@@ -48,6 +49,7 @@ struct steering_params {
     uint32_t workers;
     struct observed *observed;
     struct tried *tried;
+    const struct tries *tries;  /* R14: passwords out of turn; only read */
     const struct log_ring *log; /* NULL: there is none */
     const struct steering_user *users;
     size_t user_count;

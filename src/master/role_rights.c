@@ -27,6 +27,7 @@
 #include "tarpit/observed.h"
 #include "tarpit/retries.h"
 #include "tarpit/tried.h"
+#include "tarpit/tries.h"
 #include "tls/server.h"
 
 enum { ORPHAN_S = 3 }; /* how long an orphan has to send 421 to its clients */
@@ -91,9 +92,11 @@ static void forget_answers(struct master *m, const struct child *c)
 }
 
 /* Who keeps what of the shared memory; the rest is closed, so that a process that was taken over
- * cannot change it. Workers keep the ledger and the memory of mixed answers, to read them (below),
- * `observed` and `tried`, where they write what people will see, and `retries`, which decides nothing
- * but which of two queries gets a turn. */
+ * cannot change it. Workers keep the ledger and the memory of mixed answers, to read them
+ * (below), `observed` and `tried`, where they write what people will see, and `retries`, which
+ * decides nothing but which of two queries gets a turn. What they say in `tries` decides which
+ * passwords are checked at once, and a worker that was taken over has any password checked at
+ * once anyway. Web reads that. */
 static void forget_memory(struct master *m, const struct child *c)
 {
     enum {
@@ -125,6 +128,10 @@ static void forget_memory(struct master *m, const struct child *c)
         sharing_close(h->sharing);
         h->sharing = NULL;
     }
+    if (role & WEB)
+        mprotect(h->tries, tries_size(), PROT_READ);
+    else if (!(role & WORKER))
+        munmap(h->tries, tries_size());
     if (c->role != ROLE_FLEET) {
         orderbook_close(h->orderbook);
         h->orderbook = NULL;

@@ -41,6 +41,7 @@
 #include "tarpit/observed.h"
 #include "tarpit/retries.h"
 #include "tarpit/tried.h"
+#include "tarpit/tries.h"
 
 static int wrong(struct buf *errors, const char *what, const char *where, int error)
 {
@@ -322,6 +323,11 @@ static int open_memory(struct runtime *h, struct buf *errors)
     if (turns == MAP_FAILED)
         return wrong(errors, "cannot map", "the table of turns", -errno);
     h->turns = turns;
+    void *tries =
+        mmap(NULL, tries_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (tries == MAP_FAILED)
+        return wrong(errors, "cannot map", "the table of passwords out of turn", -errno);
+    h->tries = tries;
     int error = sharing_open(&h->sharing);
     if (error)
         return wrong(errors, "cannot map", "the table of shared connections", error);
@@ -544,6 +550,7 @@ void runtime_close(struct runtime *h)
     if (h->log)
         munmap(h->log, log_ring_size());
     munmap(h->turns, turns_size());
+    munmap(h->tries, tries_size());
     sharing_close(h->sharing);
     munmap(h->shared, sizeof *h->shared);
     munmap(h->counts, sizeof *h->counts);

@@ -24,6 +24,7 @@ struct observed;
 struct partial_delivery;
 struct orderbook;
 struct retries;
+struct tries;
 struct sharing;
 struct tried;
 struct turns;
@@ -68,6 +69,7 @@ struct runtime {
     struct partial_delivery *partial;
     struct orderbook *orderbook;
     struct turns *turns;     /* of workers; not kept over an upgrade */
+    struct tries *tries;     /* R14: the same */
     struct sharing *sharing; /* workers' connections to backends; the same */
     struct cache *answers;   /* of directories; clerks keep it */
     struct mapfile decoys;   /* state/decoys: its key, and struct scram_shapes; see clerk.h */

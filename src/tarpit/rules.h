@@ -21,6 +21,7 @@ struct tarpit_rules {
     uint64_t drip;                      /* R11; 0: off */
     double patience_offences;           /* R12; 0: off */
     uint64_t null_sender_max;           /* R13 */
+    uint32_t login_tries;               /* R14: out of turn, an hour; 0: none */
     double suspect_offences;            /* R16 */
     uint64_t greet, greet_pass;         /* R22; greet 0: off */
     uint64_t retry_after;               /* R26; 0: off */

@@ -37,9 +37,9 @@ static struct tarpit_hold judge(struct tarpit *t, const struct shadow_step *step
     case SHADOW_WAIT: return tarpit_wait(t, &step->who, now);
     case SHADOW_OFFENCE: return tarpit_offence(t, &step->who, step->offence, now);
     case SHADOW_VERDICT:
-        permit = step->user.len ? tarpit_ask(t, &step->who, step->user, now)
+        permit = step->user.len ? tarpit_ask_password(t, &step->who, step->user, now)
                                 : tarpit_ask_recipient(t, &step->who, step->recipient, now);
-        return permit.masked
+        return permit.masked && !permit.tried
                    ? permit.hold
                    : tarpit_verdict(t, &step->who, step->user, &permit, step->offence, now);
     case SHADOW_GOOD: tarpit_good(t, &step->who, step->mailbox, step->mailboxes, now); break;

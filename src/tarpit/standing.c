@@ -311,6 +311,7 @@ struct account account_of(const struct tarpit *t, const struct tarpit_who *who, 
     struct ledger_key network = tarpit_network_key(who);
     struct addr from = ledger_key_addr(&network);
     struct ledger_key known = ledger_key_account_network(t->ledger, user, &from);
+    a.here = known.hash;
     ledger_prefetch(t->ledger, &known);
     ledger_prefetch(t->ledger, &a.key);
     ledger_sight(t->ledger, &known);

@@ -16,6 +16,7 @@
 #include "tarpit/policy.h"
 #include "tarpit/retries.h"
 #include "tarpit/tarpit_part.h"
+#include "tarpit/tries.h"
 
 /* ---- holds ---- */
 
@@ -269,6 +270,83 @@ struct tarpit_permit tarpit_ask(struct tarpit *t, const struct tarpit_who *who, 
     return ask(t, who, &s, &a, 0, now);
 }
 
+/* ---- passwords out of turn ---- */
+
+enum { TRIES_PERIOD_MS = 3600 * 1000 };
+
+static struct tries_rate rate_of_account(const struct tarpit *t)
+{
+    return (struct tries_rate){t->rules.login_tries, TRIES_PERIOD_MS};
+}
+
+uint32_t tarpit_tries_left(const struct tarpit_rules *r, const struct tries *tries, uint64_t known,
+                           uint64_t now)
+{
+    struct tries_rate rate = {r->login_tries, TRIES_PERIOD_MS};
+
+    return tries ? tries_left(tries, known, rate, now) : 0;
+}
+
+/* All accounts that know a network have so much together: of a network with thousands of users,
+ * whose names a guesser may know, each would have a few guesses. */
+static struct tries_rate rate_of_network(const struct tarpit *t)
+{
+    return (struct tries_rate){t->rules.login_tries * TARPIT_TRIES_OF_NETWORK, TRIES_PERIOD_MS};
+}
+
+static bool take_try(struct tarpit *t, const struct tarpit_who *who, uint64_t here, uint64_t now)
+{
+    if (!tries_take(t->tries, here, rate_of_account(t), now))
+        return false;
+    if (tries_take(t->tries, who->network, rate_of_network(t), now))
+        return true;
+    tries_give(t->tries, here, rate_of_account(t), now);
+    return false;
+}
+
+/* R14: the password of an account that knows this network may be checked out of turn if it would
+ * wait. The try is taken now, whatever the password is, and a right one gives it back. A masked
+ * reply must hide that a password was looked up: only a long one can, whose length does not depend
+ * on when the client has hung up before. */
+static void spare_login(struct tarpit *t, const struct tarpit_who *who, const struct standing *s,
+                        const struct account *a, struct tarpit_permit *permit, uint64_t now)
+{
+    bool waits = permit->masked || permit->turn_end || wait_of(t, s, now) > 0;
+    bool hides =
+        !permit->masked || (s->cap == POLICY_NEVER && permit->hold.ms >= TARPIT_LOOKED_UP_MS);
+
+    if (!t->tries || t->rules.login_tries == 0 || !a->known || !waits || !hides)
+        return;
+    if (take_try(t, who, a->here, now))
+        permit->tried = a->here;
+    else
+        permit->no_try = true;
+}
+
+struct tarpit_permit tarpit_ask_password(struct tarpit *t, const struct tarpit_who *who,
+                                         struct span user, uint64_t now)
+{
+    struct standing s = standing_of(t, who, now);
+    struct account a = account_of(t, who, user, now);
+    struct tarpit_permit permit = ask(t, who, &s, &a, 0, now);
+
+    spare_login(t, who, &s, &a, &permit, now);
+    return permit;
+}
+
+static void give_try(struct tarpit *t, const struct tarpit_who *who, uint64_t here, uint64_t now)
+{
+    tries_give(t->tries, here, rate_of_account(t), now);
+    tries_give(t->tries, who->network, rate_of_network(t), now);
+}
+
+void tarpit_no_verdict(struct tarpit *t, const struct tarpit_who *who,
+                       const struct tarpit_permit *permit, uint64_t now)
+{
+    if (permit->tried && t->tries)
+        give_try(t, who, permit->tried, now);
+}
+
 struct tarpit_permit tarpit_ask_recipient(struct tarpit *t, const struct tarpit_who *who,
                                           uint64_t mailbox, uint64_t now)
 {
@@ -373,8 +451,16 @@ struct tarpit_hold tarpit_verdict(struct tarpit *t, const struct tarpit_who *who
         return (struct tarpit_hold){0};
     if (offence == OFFENCE_TRAP)
         tarpit_trapped(t, who, now);
-    if ((p.turn_end == 0 && !p.masked) || (p.once && s.guilty) || (p.covered && !s.covered))
+    if ((p.turn_end == 0 && !p.masked) || (p.once && s.guilty) || (p.covered && !s.covered)) {
         p = ask(t, who, &s, &a, p.mailbox, now);
+        p.tried = permit->tried;
+        if (!p.tried)
+            spare_login(t, who, &s, &a, &p, now);
+    }
+    if (p.tried && t->tries && offence == OFFENCE_NONE) { /* a right password takes nothing */
+        give_try(t, who, p.tried, now);
+        return (struct tarpit_hold){.rule = RULE_KNOWN};
+    }
     if (p.masked)
         return p.hold;
     if (p.turn_end == 0 && offence == OFFENCE_NONE)

@@ -16,11 +16,13 @@
 #include "tarpit/rules.h"
 
 struct retries;
+struct tries;
 
 struct tarpit {
     struct tarpit_rules rules;
     struct ledger *ledger;   /* borrowed */
     struct retries *retries; /* borrowed; R26; NULL: off */
+    struct tries *tries;     /* borrowed; R14, out of turn; NULL: off */
 };
 
 /* The client that a decision is about, as tarpit_who() and, once MAIL FROM is known,
@@ -60,7 +62,8 @@ void tarpit_sight(const struct tarpit *t, const struct addr *peer);
     T(COVERED, "R8", "good mail pays for the offence")                                             \
     T(NETWORK, "R10", "a newcomer in a bad network waits once")                                    \
     T(CORRESPONDENT, "R21", "the client is in debt, its correspondent is not")                     \
-    T(GREET, "R22", "the client is not known and waits for its greeting")
+    T(GREET, "R22", "the client is not known and waits for its greeting")                          \
+    T(KNOWN, "R14", "the account knows the network: the right password does not wait")
 
 enum tarpit_rule {
 #define TARPIT_RULE_ID(id, number, about) RULE_##id,
@@ -74,6 +77,13 @@ const char *tarpit_rule_name(enum tarpit_rule rule);
 /* What the rule does, in words: "the verdict waits for its turn". */
 const char *tarpit_rule_about(enum tarpit_rule rule);
 
+enum {
+    /* R14: what all accounts of a network may try out of turn together, in `login_tries` */
+    TARPIT_TRIES_OF_NETWORK = 10,
+    /* Verifiers answer yes sooner than no, and take up to so long. */
+    TARPIT_LOOKED_UP_MS = 3000,
+};
+
 /* What to do with a reply. */
 struct tarpit_hold {
     uint64_t ms;         /* hold the reply for this long from now; 0: send it */
@@ -82,6 +92,7 @@ struct tarpit_hold {
     bool masked;         /* do not reveal the verdict: send 450 4.7.1 (454 to AUTH) instead */
     bool freeze;         /* R18: may be frozen */
     uint8_t rule;        /* enum tarpit_rule: the rule that decided */
+    uint32_t waited_ms;  /* for the caller: of `ms`, what the client has waited already */
     bool would_mask;     /* R20: with would_ms, for the caller; see worker/judge.h */
     uint32_t would_ms;
 };
@@ -118,20 +129,41 @@ struct tarpit_permit {
     bool would_mask;    /* R20: for the caller, see worker/judge.c */
     bool correspondent; /* R21 lets a client in debt pass */
     bool covered;       /* private: R8, given on credit, without a turn of the client's own */
+    uint64_t tried;     /* R14: not 0: the password is checked out of turn, even if `masked` */
+    bool no_try;        /* R14: it would be, but too many were wrong in the last hour */
     uint64_t mailbox;   /* R26: of RCPT, as tarpit_ask_recipient() was asked; 0: not known */
 };
 struct tarpit_permit tarpit_ask(struct tarpit *t, const struct tarpit_who *who, struct span user,
                                 uint64_t now);
+
+/* The same for a password that the client sends together with its name. If `tried` is set, the
+ * caller looks the password up although the permit is masked, and passes the verdict to
+ * tarpit_verdict(): a right one is told at once. A wrong one must look as if it had not been
+ * looked up, so what the caller says of a masked one comes hold.ms after this call, not after
+ * the verdict. */
+struct tarpit_permit tarpit_ask_password(struct tarpit *t, const struct tarpit_who *who,
+                                         struct span user, uint64_t now);
+
+/* R14, for people: how many passwords of an account, from a network that it knows (the hash of a
+ * LEDGER_ACCOUNT_NETWORK key), would be checked out of turn now. `tries` may be NULL. */
+uint32_t tarpit_tries_left(const struct tarpit_rules *r, const struct tries *tries, uint64_t known,
+                           uint64_t now);
 
 /* The same for RCPT of this mailbox (tarpit_mailbox(); 0: not known). R26: a message that is
  * deferred is recorded, and its retry may wait longer for its turn. */
 struct tarpit_permit tarpit_ask_recipient(struct tarpit *t, const struct tarpit_who *who,
                                           uint64_t mailbox, uint64_t now);
 
-/* The verdict is known: `offence` is OFFENCE_NONE for a good one. Books it and returns its hold. */
+/* The verdict is known: `offence` is OFFENCE_NONE for a good one. Books it and returns its hold. A
+ * masked permit that is `tried` returns the hold that it came with, and books nothing. */
 struct tarpit_hold tarpit_verdict(struct tarpit *t, const struct tarpit_who *who, struct span user,
                                   const struct tarpit_permit *permit, enum offence offence,
                                   uint64_t now);
+
+/* There will be no verdict, because no verifier could answer: a try out of turn (R14) is given
+ * back. Not for a client that has hung up before. */
+void tarpit_no_verdict(struct tarpit *t, const struct tarpit_who *who,
+                       const struct tarpit_permit *permit, uint64_t now);
 
 /* Any other 5xx (R1). */
 struct tarpit_hold tarpit_offence(struct tarpit *t, const struct tarpit_who *who,

@@ -31,6 +31,7 @@ struct standing {
  * from here before. */
 struct account {
     struct ledger_key key;
+    uint64_t here; /* names the account together with the client's network */
     double offences;
     bool any, known;
 };

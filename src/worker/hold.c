@@ -122,6 +122,7 @@ enum hold_outcome hold_reply(struct worker *w, struct conn *c, const struct repl
     smtp_fit(&c->smtp);
     metric_add(METRIC_HELD, 1);
     conn_phase(w, c, CONN_HELD, hold.ms);
+    c->since_ms -= hold.waited_ms;
     c->hold_ms = field(hold.ms);
     c->drip_after_ms = field(hold.drip_at_ms);
     c->drip_lines = 0;

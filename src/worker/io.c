@@ -19,6 +19,7 @@
 #include "worker/io.h"
 #include "worker/message.h"
 #include "worker/proxied.h"
+#include "worker/queries.h"
 #include "worker/tls.h"
 #include "worker/worker_part.h"
 
@@ -267,10 +268,19 @@ static bool has_said_quit(struct worker *w, const struct conn *c)
            strncasecmp(seen.at + seen.len - strlen("QUIT\r\n"), "QUIT\r\n", 6) == 0;
 }
 
+/* A password that is looked up although its verdict is masked (R14) must leave no trace: its
+ * client is treated like one that is held. */
+static enum conn_phase seeming_phase(const struct conn *c)
+{
+    bool hides = c->phase == CONN_ASKING && c->work->query->permit.masked;
+
+    return hides ? CONN_HELD : (enum conn_phase)c->phase;
+}
+
 /* The client has ended its side, or reset the connection (`broken`). */
 static void ended(struct worker *w, struct conn *c, bool broken)
 {
-    switch ((enum conn_phase)c->phase) {
+    switch (seeming_phase(c)) {
     case CONN_HELD:
         if (!broken && has_said_quit(w, c)) {
             c->flags |= CONN_SEEN_END | CONN_READ_OFF;
@@ -348,7 +358,7 @@ void io_ready(struct loop *loop, struct watch *watch, uint32_t events)
     if (events & EPOLLIN && !(c->flags & CONN_READ_OFF) &&
         (!(events & EPOLLRDHUP) || hold_may_be_early(w, c))) {
         c->flags |= CONN_READ_OFF;
-        if (c->phase == CONN_HELD)
+        if (seeming_phase(c) == CONN_HELD)
             hold_spoken(w, c);
         else
             io_want(w, c);

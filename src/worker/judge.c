@@ -217,6 +217,15 @@ struct tarpit_permit judge_ask(struct worker *w, struct conn *c, struct span use
     return tarpit_ask(&w->tarpit, &who, user, w->loop.wall);
 }
 
+struct tarpit_permit judge_ask_password(struct worker *w, struct conn *c, struct span user)
+{
+    struct tarpit_who who = conn_who(w, c);
+
+    if (w->config->observe)
+        return (struct tarpit_permit){0};
+    return tarpit_ask_password(&w->tarpit, &who, user, w->loop.wall);
+}
+
 struct tarpit_permit judge_ask_recipient(struct worker *w, struct conn *c, struct span folded,
                                          struct span domain)
 {
@@ -261,6 +270,13 @@ struct tarpit_hold judge_verdict(struct worker *w, struct conn *c, struct span u
         tarpit_has_delivered(&w->tarpit, &who, w->loop.wall))
         observed_typo(w->params->observed, &c->peer, conn_sender_domain(c), hold.ms, w->loop.wall);
     return observed(&hold);
+}
+
+void judge_no_verdict(struct worker *w, struct conn *c, const struct tarpit_permit *permit)
+{
+    struct tarpit_who who = conn_who(w, c);
+
+    tarpit_no_verdict(&w->tarpit, &who, permit, w->loop.wall);
 }
 
 void judge_good(struct worker *w, struct conn *c, const uint64_t *mailbox, uint32_t count)

@@ -19,6 +19,9 @@ struct worker;
  * masked, and judge_verdict() handles it. */
 struct tarpit_permit judge_ask(struct worker *w, struct conn *c, struct span user);
 
+/* The same for a password that comes with its name, like tarpit_ask_password(). */
+struct tarpit_permit judge_ask_password(struct worker *w, struct conn *c, struct span user);
+
 /* The same for RCPT, like tarpit_ask_recipient(): of this folded address, or of one that cannot be
  * folded (empty), in this domain. */
 struct tarpit_permit judge_ask_recipient(struct worker *w, struct conn *c, struct span folded,
@@ -31,6 +34,9 @@ struct tarpit_permit judge_ask_recipient(struct worker *w, struct conn *c, struc
 struct tarpit_hold judge_verdict(struct worker *w, struct conn *c, struct span user,
                                  struct span domain, const struct tarpit_permit *permit,
                                  enum offence offence);
+
+/* Like tarpit_no_verdict(). */
+void judge_no_verdict(struct worker *w, struct conn *c, const struct tarpit_permit *permit);
 
 /* As tarpit_offence() and tarpit_wait(). Where clients must log in before they can send, nothing
  * waits before that (R3): the verdict on the password waits, and a user who shares an address

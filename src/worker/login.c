@@ -8,6 +8,12 @@
  * second query is the verdict, and the reply that tells it is held, whether it is 535 or the 334
  * with our own proof.
  *
+ * A password whose account knows the client's network may be checked out of turn (R14): it is
+ * looked up although its permit says "masked" or its turn is to come. A right one is told at once;
+ * for a wrong one the client hears the same, at the same time, as if nothing had been looked up.
+ * SCRAM's first message gets an answer before a password is known, so an answer out of turn would
+ * tell that the account knows the network: SCRAM waits.
+ *
  * R14 counts by the verifier's name for the account. Before the verifier has answered, that name
  * comes from its earlier answers (accounts.c). If the query turns out to be about another account,
  * the tarpit is asked for a permit for that account before anything is told. */
@@ -31,10 +37,6 @@
 #include "worker/worker_part.h"
 
 enum { BINDING_MAX = 64 };
-
-/* Verifiers answer yes sooner than no. So if a verdict was looked up and may not be told, the
- * masked reply comes so long after the query, plus the hold, and its time reveals nothing. */
-enum { LOOKED_UP_MS = 3000 };
 
 /* A SCRAM login between its messages. */
 struct login {
@@ -107,6 +109,21 @@ static void note_login(struct worker *w, struct conn *c, struct span typed, stru
 
 /* ---- verdicts ---- */
 
+static bool is_spared(const struct tarpit_permit *permit)
+{
+    return permit && permit->masked && permit->tried;
+}
+
+/* The hold of a masked reply after a look-up out of turn: from when the client asked. */
+static struct tarpit_hold since_asked(const struct worker *w, struct tarpit_hold hold,
+                                      uint64_t asked_ms)
+{
+    uint64_t waited = w->loop.now - asked_ms;
+
+    hold.waited_ms = (uint32_t)(waited < hold.ms ? waited : hold.ms);
+    return hold;
+}
+
 /* What a verdict is about. */
 struct verdict_of {
     struct span typed, name; /* the client's name for the account; the verifier's, or empty */
@@ -128,8 +145,10 @@ static struct tarpit_hold book(struct worker *w, struct conn *c, const struct ve
     struct tarpit_hold hold =
         judge_verdict(w, c, account, (struct span){0}, permit, right ? OFFENCE_NONE : OFFENCE_AUTH);
     uint64_t waited = w->loop.now - of->asked_ms;
-    if (hold.masked && of->asked_ms && waited < LOOKED_UP_MS)
-        hold.ms += LOOKED_UP_MS - waited;
+    if (is_spared(permit) && hold.masked)
+        return since_asked(w, hold, of->asked_ms);
+    if (hold.masked && of->asked_ms && waited < TARPIT_LOOKED_UP_MS)
+        hold.ms += TARPIT_LOOKED_UP_MS - waited; /* so its time reveals nothing */
     return hold;
 }
 
@@ -139,6 +158,10 @@ static enum password_verdict decide(struct worker *w, struct conn *c, enum passw
 {
     if (v == PASSWORD_LATER) {
         metric_add(METRIC_AUTH_UNAVAILABLE, 1);
+        if (of->permit)
+            judge_no_verdict(w, c, of->permit);
+        if (is_spared(of->permit))
+            verdict_hold(c, since_asked(w, of->permit->hold, of->asked_ms));
         return v;
     }
     accounts_learn(w->accounts, of->typed, of->name);
@@ -153,6 +176,9 @@ static enum password_verdict decide(struct worker *w, struct conn *c, enum passw
                  "%.*s, rule %s, held %.1f s%s", (int)account.len, account.at,
                  hold.rule ? tarpit_rule_name(hold.rule) : "none", (double)hold.ms / 1000,
                  hold.masked ? ", masked" : "");
+    if (of->permit && of->permit->tried)
+        metric_add(v == PASSWORD_RIGHT ? METRIC_AUTH_OUT_OF_TURN : METRIC_AUTH_OUT_OF_TURN_FAILED,
+                   1);
     if (hold.masked)
         v = PASSWORD_LATER;
     verdict_hold(c, hold);
@@ -177,19 +203,33 @@ static void password_is(struct worker *w, struct conn *c, enum password_verdict 
     smtp_password_is(&c->smtp, decide(w, c, v, of));
 }
 
+static void note_try(struct conn *c, const struct tarpit_permit *permit)
+{
+    if (permit->tried)
+        journal_step(c, "tries out of turn", "the account knows this network (R14)");
+    if (permit->no_try) {
+        metric_add(METRIC_AUTH_NO_TRY, 1);
+        journal_step(c, "waits like a stranger",
+                     "the account knows this network, and too many passwords were wrong (R14)");
+    }
+}
+
 bool login_begin(struct worker *w, struct conn *c, struct smtp_step *step)
 {
     struct span user = span_of(step->login.user), password = span_of(step->login.response);
-    struct tarpit_permit permit = ask_permit(w, c, user);
+    struct tarpit_permit permit = judge_ask_password(w, c, account_of(w, c, user));
     bool asked = false;
 
-    if (permit.masked) {
+    note_try(c, &permit);
+    if (permit.masked && !permit.tried) {
         verdict_masked(c, &permit);
         smtp_password_is(&c->smtp, PASSWORD_LATER);
     } else {
         asked = query_ask(w, c, new_query(w, QUERY_PASSWORD, &permit, user, user, password));
         if (!asked)
-            password_is(w, c, PASSWORD_LATER, &(struct verdict_of){.typed = user});
+            password_is(
+                w, c, PASSWORD_LATER,
+                &(struct verdict_of){.typed = user, .permit = &permit, .asked_ms = w->loop.now});
     }
     wipe(step);
     return !asked;

@@ -292,8 +292,10 @@ static bool open_rooms(struct worker *w)
 
     slab_init(&w->conns, sizeof(struct conn));
     ring_init(&w->awake);
-    w->tarpit = (struct tarpit){
-        .rules = params->config->tarpit, .ledger = params->ledger, .retries = params->retries};
+    w->tarpit = (struct tarpit){.rules = params->config->tarpit,
+                                .ledger = params->ledger,
+                                .retries = params->retries,
+                                .tries = params->tries};
     if (!guard_open(&w->guard) || !room_open(w) || !tls_open(w) ||
         !suspects_open(&w->suspects, params->config, params->confirmed))
         return false;

@@ -14,6 +14,7 @@ struct freezer_shared;
 struct ledger;
 struct observed;
 struct retries;
+struct tries;
 struct sharing;
 struct tried;
 struct addresses;
@@ -47,6 +48,7 @@ struct worker_params {
     struct ledger *ledger;
     struct observed *observed;    /* R20; written to with `observe` only */
     struct retries *retries;      /* R26 */
+    struct tries *tries;          /* R14: of all workers */
     struct tried *tried;          /* R15 */
     const struct tls_server *tls; /* NULL: no certificate */
     struct partial_delivery *partial;

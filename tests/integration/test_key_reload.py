@@ -55,7 +55,7 @@ SECTIONS = {
         "growth": ("2", "3"), "max": ("8s", "9s"), "pace": ("true", "false"), "pace_after": ("4", "5"),
         "shield": ("40", "41"), "good_ratio": ("9", "8"), "correspondents": ("true", "false"), "retry_after": ("5m", "6m"), "half_life": ("2h", "3h"),
         "good_half_life": ("2d", "3d"), "network_share": ("15", "14"), "drip": ("2s", "3s"),
-        "patience_offences": ("4", "3"), "null_sender_max": ("2s", "3s"),
+        "patience_offences": ("4", "3"), "null_sender_max": ("2s", "3s"), "login_tries": ("7", "8"),
         "traps": ('{ "one@example.test" }', '{ "two@example.test" }'), "suspect_offences": ("4", "5"),
         "held_max": ("100", "101"), "held_per_client": ("100", "101"), "reserve": ("11%", "12%"),
         "freeze": ("off", "auto"), "freeze_after": ("2s", "3s"), "greet": ("0s", "1s"), "greet_pass": ("10d", "20d"), "ledger_size": ("1M", "2M"),

@@ -27,6 +27,7 @@ static struct tarpit_rules any_rules(void)
                                  .drip = up_to(285000),
                                  .patience_offences = Frama_C_double_interval(0, 1e6),
                                  .null_sender_max = up_to(285000),
+                                 .login_tries = (uint32_t)up_to(1000),
                                  .greet = up_to(60000),
                                  .greet_pass = up_to(UINT64_C(31536000000)),
                                  .freeze = any_choice & 1 ? FREEZE_AUTO : FREEZE_OFF,

@@ -6,6 +6,7 @@
 
 #include "tarpit/policy.h"
 #include "tarpit/tarpit.h"
+#include "tarpit/tries.h"
 
 static double amount(void)
 {
@@ -44,12 +45,18 @@ bool ledger_mark(struct ledger *l, const struct ledger_key *k, uint64_t now, uin
     return any_choice & 1;
 }
 
+bool tries_take(struct tries *t, uint64_t key, struct tries_rate rate, uint64_t now)
+{
+    return any_choice & 1;
+}
+
 static void any_client(struct tarpit *t, const struct tarpit_who *who, bool spared, uint64_t now)
 {
     ANY_TEXT(name);
     struct span user = {name, any_choice ? sizeof name : 0};
     enum offence offence = (enum offence)Frama_C_interval(0, OFFENCE_COUNT - 1);
-    struct tarpit_permit permit = tarpit_ask(t, who, user, now);
+    struct tarpit_permit permit =
+        any_choice & 1 ? tarpit_ask(t, who, user, now) : tarpit_ask_password(t, who, user, now);
     struct tarpit_hold verdict = tarpit_verdict(t, who, user, &permit, offence, now + up_to(60000));
     struct tarpit_hold other = tarpit_offence(t, who, offence, now);
     struct tarpit_hold wait = tarpit_wait(t, who, now), greet = tarpit_greet(t, who, now);
@@ -58,6 +65,7 @@ static void any_client(struct tarpit *t, const struct tarpit_who *who, bool spar
     //@ assert spared_verdict: spared == 0 || (verdict.ms == 0 && other.ms == 0);
     //@ assert spared_wait: spared == 0 || (wait.ms == 0 && greet.ms == 0);
     //@ assert spared_masked: spared == 0 || (permit.masked == 0 && verdict.masked == 0);
+    tarpit_no_verdict(t, who, &permit, now);
     tarpit_greeted(t, who, now);
     tarpit_gave_up(t, who, any_number, now);
     tarpit_trapped(t, who, now);
@@ -70,7 +78,9 @@ static void any_client(struct tarpit *t, const struct tarpit_who *who, bool spar
 
 int main(void)
 {
-    struct tarpit t = {.rules = any_rules()};
+    static char table; /* nothing here reads it */
+    struct tarpit t = {.rules = any_rules(),
+                       .tries = any_choice & 1 ? (struct tries *)&table : NULL};
     struct tarpit_who who = {.client = any_number,
                              .network = any_number,
                              .client_label = any_number,

@@ -4,12 +4,14 @@
 #include <assert.h>
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/config.h"
 #include "tarpit/policy.h"
 #include "tarpit/retries.h"
 #include "tarpit/tarpit.h"
+#include "tarpit/tries.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -42,6 +44,7 @@ static struct tarpit_rules rules_of(const uint8_t *d)
     r.drip = (uint64_t)(d[7] >> 4 & 3) * 7 * SECOND;
     r.patience_offences = d[7] >> 6;
     r.retry_after = ms(d[6]);
+    r.login_tries = d[5] >> 5;
     return r;
 }
 
@@ -64,12 +67,16 @@ static struct tarpit_hold ask(struct tarpit *t, const struct tarpit_who *who, st
 {
     enum offence offence = what % OFFENCE_COUNT;
     bool covered = tarpit_debt(t, who, now) == 0;
-    struct tarpit_permit permit =
-        user.len ? tarpit_ask(t, who, user, now) : tarpit_ask_recipient(t, who, 1 + what % 4u, now);
+    struct tarpit_permit permit = user.len == 0 ? tarpit_ask_recipient(t, who, 1 + what % 4u, now)
+                                  : what & 128  ? tarpit_ask(t, who, user, now)
+                                                : tarpit_ask_password(t, who, user, now);
     assert(permit.turn_end >= permit.turn_begin);
     assert(permit.masked == (permit.turn_end == 0 && permit.hold.masked));
+    assert(!permit.tried || !permit.no_try);
     covered = covered && tarpit_debt(t, who, later) == 0;
     struct tarpit_hold h = tarpit_verdict(t, who, user, &permit, offence, later);
+    assert(!permit.tried || offence != OFFENCE_NONE || (h.ms == 0 && !h.masked));
+    assert(!permit.tried || !permit.masked || offence == OFFENCE_NONE || h.masked);
     assert(!(covered && offence == OFFENCE_NONE && user.len == 0) ||
            (!h.masked &&
             (h.ms == 0 || (h.rule == RULE_NETWORK && h.ms <= policy_time(&t->rules, 1)))));
@@ -121,8 +128,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct tarpit t = {.rules = rules_of(data)};
     if (ledger_open(&t.ledger, NULL, 4096) < 0)
         return 0;
-    if (retries_open(&t.retries, NULL, 64) < 0) {
+    t.tries = calloc(1, tries_size());
+    if (!t.tries || retries_open(&t.retries, NULL, 64) < 0) {
         ledger_close(t.ledger);
+        free(t.tries);
         return 0;
     }
     for (int c = 0; c < CLIENTS; c++) {
@@ -138,5 +147,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     ledger_close(t.ledger);
     retries_close(t.retries);
+    free(t.tries);
     return 0;
 }

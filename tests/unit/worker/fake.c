@@ -17,6 +17,7 @@
 #include "relay/partial_delivery.h"
 #include "tarpit/observed.h"
 #include "tarpit/tried.h"
+#include "tarpit/tries.h"
 #include "worker/accounts.h"
 #include "worker/auth_queue.h"
 #include "worker/conn.h"
@@ -168,12 +169,15 @@ void fake_open(struct fake *f)
     assert_return_code(ledger_open(&f->params.ledger, NULL, 1 << 18), 0);
     assert_return_code(observed_open(&f->params.observed, NULL), 0);
     assert_return_code(tried_open(&f->params.tried, NULL), 0);
+    f->params.tries = calloc(1, tries_size());
+    assert_non_null(f->params.tries);
     assert_return_code(partial_open(&f->params.partial, NULL, 3600000), 0);
     f->w = calloc(1, sizeof *f->w);
     assert_non_null(f->w);
     f->w->params = &f->params;
     f->w->config = &f->config;
-    f->w->tarpit = (struct tarpit){.rules = f->config.tarpit, .ledger = f->params.ledger};
+    f->w->tarpit = (struct tarpit){
+        .rules = f->config.tarpit, .ledger = f->params.ledger, .tries = f->params.tries};
     f->w->open_max = f->w->open_reserve_from = f->w->held_max = 1000;
     f->w->held_per_client = 1000;
     open_parts(f);
@@ -228,6 +232,7 @@ void fake_close(struct fake *f)
         close(f->params.freezer);
     if (f->freezer >= 0)
         close(f->freezer);
+    free(f->params.tries);
     free(w);
 }
 

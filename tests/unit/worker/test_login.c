@@ -248,6 +248,131 @@ static void test_a_clerk_that_is_silent_is_no_verdict(void **state)
     assert_float_equal(fake_offences(&f, WHO), 0, 0.001);
 }
 
+/* ---- out of turn: a guesser at the user's address has put it on the shield ---- */
+
+#define SPRAY "AUTH PLAIN AGJvYgBzZWNyZXQ=\r\n" /* "\0bob\0secret" */
+
+static void a_known_address_on_the_shield(void)
+{
+    struct fake_client first = greeted(WHO);
+    struct query_packet q;
+
+    fake_say(&f, &first, PLAIN);
+    assert_true(fake_asked(f.clerk[QUERY_STRANGERS], &q));
+    fake_answer(&f, q.head.id, ANSWER_YES);
+    assert_non_null(strstr(fake_heard(&first), "235 "));
+    fake_owe(&f, WHO, 60);
+}
+
+static void test_a_right_password_goes_before_the_guessers(void **state)
+{
+    struct query_packet q;
+
+    a_known_address_on_the_shield();
+    for (int i = 0; i < 30; i++) {
+        struct fake_client client = greeted(WHO), bot = greeted(WHO);
+        fake_say(&f, &bot, SPRAY);
+        assert_int_equal(bot.c->phase, CONN_HELD);
+        fake_say(&f, &client, PLAIN);
+        assert_true(fake_asked(f.clerk[QUERY_FIRST], &q));
+        fake_answer(&f, q.head.id, ANSWER_YES);
+        assert_non_null(strstr(fake_heard(&client), "235 "));
+        fake_hang_up(&f, &bot);
+        fake_hang_up(&f, &client);
+    }
+}
+
+/* As far as the client can tell, nothing was looked up: also if the verifier is slow, or away. */
+static void test_a_wrong_one_is_masked_as_if_nothing_had_been_looked_up(void **state)
+{
+    static const struct {
+        uint64_t after;
+        enum answer_result result;
+    } cases[] = {{0, ANSWER_NO},
+                 {2 * SECOND, ANSWER_NO},
+                 {19 * SECOND, ANSWER_NO},
+                 {100, ANSWER_LATER},
+                 {QUERY_TIMEOUT_MS + SECOND, ANSWER_NO}};
+    struct query_packet q;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        fake_close(&f);
+        fake_open(&f);
+        a_known_address_on_the_shield();
+        struct fake_client bot = greeted(WHO), other = greeted(WHO);
+        double before = fake_offences(&f, WHO);
+        fake_say(&f, &bot, PLAIN);
+        fake_say(&f, &other, SPRAY);
+        assert_true(fake_asked(f.clerk[QUERY_FIRST], &q));
+        fake_pass(&f, cases[i].after);
+        fake_answer(&f, q.head.id, cases[i].result);
+        fake_pass(&f, 90 * SECOND - cases[i].after - 1);
+        assert_string_equal(fake_heard(&bot), "");
+        assert_string_equal(fake_heard(&other), "");
+        fake_pass(&f, 1);
+        assert_non_null(strstr(fake_heard(&bot), "454 "));
+        assert_non_null(strstr(fake_heard(&other), "454 "));
+        assert_true(fake_offences(&f, WHO) <= before);
+    }
+}
+
+static void test_a_verifier_that_is_away_uses_no_tries_up(void **state)
+{
+    struct query_packet q;
+
+    a_known_address_on_the_shield();
+    for (int i = 0; i < 10; i++) {
+        struct fake_client client = greeted(WHO);
+        fake_say(&f, &client, PLAIN);
+        assert_true(fake_asked(f.clerk[QUERY_FIRST], &q));
+        fake_answer(&f, q.head.id, ANSWER_LATER);
+        assert_int_equal(client.c->phase, CONN_HELD);
+        fake_hang_up(&f, &client);
+    }
+}
+
+static void test_hanging_up_gives_no_try_back(void **state)
+{
+    struct query_packet q;
+
+    a_known_address_on_the_shield();
+    for (int i = 0; i < 6; i++) {
+        struct fake_client bot = greeted(WHO);
+        fake_say(&f, &bot, PLAIN);
+        assert_true(fake_asked(f.clerk[QUERY_FIRST], &q));
+        fake_pass(&f, 100);
+        fake_hang_up(&f, &bot);
+        assert_false(fake_is_open(&f, &bot));
+        fake_answer(&f, q.head.id, ANSWER_NO);
+    }
+    struct fake_client client = greeted(WHO);
+    fake_say(&f, &client, PLAIN);
+    assert_false(fake_asked(f.clerk[QUERY_FIRST], &q));
+    assert_int_equal(client.c->phase, CONN_HELD);
+    fake_pass(&f, 90 * SECOND);
+    assert_non_null(strstr(fake_heard(&client), "454 "));
+    fake_hang_up(&f, &client);
+    fake_pass(&f, 510 * SECOND);
+    fake_owe(&f, WHO, 60);
+    client = greeted(WHO);
+    fake_say(&f, &client, PLAIN);
+    assert_true(fake_asked(f.clerk[QUERY_FIRST], &q));
+    fake_answer(&f, q.head.id, ANSWER_YES);
+    assert_non_null(strstr(fake_heard(&client), "235 "));
+}
+
+/* An answer to its first message would tell that the account knows the network. */
+static void test_scram_is_not_out_of_turn(void **state)
+{
+    struct query_packet q;
+
+    a_known_address_on_the_shield();
+    struct fake_client client = greeted(WHO);
+    fake_say(&f, &client, FIRST);
+    assert_false(fake_asked(f.clerk[QUERY_FIRST], &q));
+    assert_int_equal(client.c->phase, CONN_HELD);
+}
+
 /* R3: the user must get as far as the password. */
 static void test_nothing_waits_before_the_login_where_all_must_log_in(void **state)
 {
@@ -280,6 +405,11 @@ int main(void)
         TEST(test_an_answer_out_of_order_logs_nobody_in),
         TEST(test_a_scram_login_that_is_dropped_is_booked_as_a_guess),
         TEST(test_a_clerk_that_is_silent_is_no_verdict),
+        TEST(test_a_right_password_goes_before_the_guessers),
+        TEST(test_a_wrong_one_is_masked_as_if_nothing_had_been_looked_up),
+        TEST(test_a_verifier_that_is_away_uses_no_tries_up),
+        TEST(test_hanging_up_gives_no_try_back),
+        TEST(test_scram_is_not_out_of_turn),
         TEST(test_nothing_waits_before_the_login_where_all_must_log_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
