@@ -112,7 +112,10 @@ static bool open_all(struct directory *d, bool confirmed)
     d->traps = traps_open(config, confirmed);
     d->fair = fair_open(d->most, WAITING_MAX, d->slots + 1);
     d->askers = askers_open(&params);
-    return d->traps && d->fair && d->askers && open_sources(d, confirmed);
+    if (!d->traps || !d->fair || !d->askers || !open_sources(d, confirmed))
+        return false;
+    errands_open(d);
+    return true;
 }
 
 struct directory *directory_open(const struct directory_params *params)

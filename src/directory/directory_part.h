@@ -44,6 +44,9 @@ struct source {
     _Atomic bool *open;         /* whether each thread has a connection; the thread writes it */
     _Atomic uint32_t lines;     /* how many have one */
     _Atomic bool give;          /* the next thread that has an answer closes its connection */
+    struct ring waits;          /* its errands that wait for a thread, unless it is a file */
+    struct ring link;           /* in the directory's `waits`, if there are any */
+    uint32_t waiting;           /* how many */
     uint32_t running;           /* errands that threads run now */
     uint32_t room;              /* queries at once that it has accepted so far */
     uint64_t grow_ms;           /* monotonic: when to try more of them */
@@ -77,6 +80,7 @@ struct inquiry {
 struct errand {
     struct task task; /* first */
     struct fair_item item;
+    struct ring wait;        /* in its source's `waits` */
     struct inquiry *inquiry; /* NULL: only to renew the cache, or to try whether the source is up */
     struct source *source;
     uint32_t slot;        /* of the worker that has caused it */
@@ -104,8 +108,10 @@ struct directory {
     uint32_t *place; /* of a section that asks backends, for each list of backends: its source */
     struct askers *askers;
     struct fair *fair;
-    uint32_t most;  /* lookups at once */
-    uint32_t slots; /* of workers; our own errands count as those of one more */
+    struct ring waits; /* sources that have errands that wait */
+    uint32_t idle;     /* sources, without files, for which no thread runs an errand */
+    uint32_t most;     /* lookups at once */
+    uint32_t slots;    /* of workers; our own errands count as those of one more */
     directory_answered *answered;
     void *arg;
 };
@@ -140,6 +146,9 @@ void source_was_asked(struct directory *d, struct source *s, struct span form, b
 void source_took(const struct source *s, uint64_t us);
 
 /* ---- errands.c ---- */
+
+/* Call it when all sources are open. */
+void errands_open(struct directory *d);
 
 enum { ERRAND_REFUSED_US = 1000000 }; /* a refusal that takes longer is none: nothing answers */
 

@@ -126,6 +126,55 @@ static void give_up(struct directory *d, struct errand *e)
     errand_free(e);
 }
 
+/* ---- lists of what waits, and of what runs ---- */
+
+void errands_open(struct directory *d)
+{
+    ring_init(&d->waits);
+    for (struct source *s = d->source; s < d->source + d->sources; s++) {
+        ring_init(&s->waits);
+        d->idle += !source_is_file(s);
+    }
+}
+
+static void waits(struct directory *d, struct errand *e)
+{
+    struct source *s = e->source;
+
+    source_slots_wait(s->slots, e->slot);
+    ring_add(&s->waits, &e->wait);
+    if (s->waiting++ == 0)
+        ring_add(&d->waits, &s->link);
+}
+
+static void waits_no_more(struct errand *e)
+{
+    struct source *s = e->source;
+
+    source_slots_leave(s->slots, e->slot);
+    ring_remove(&e->wait);
+    if (--s->waiting == 0)
+        ring_remove(&s->link);
+}
+
+static void begins(struct directory *d, const struct errand *e)
+{
+    struct source *s = e->source;
+
+    d->idle -= s->running++ == 0;
+    source_slots_begin(s->slots, e->slot);
+}
+
+static void ends(struct directory *d, const struct errand *e)
+{
+    struct source *s = e->source;
+
+    d->idle += --s->running == 0;
+    source_slots_end(s->slots, e->slot);
+}
+
+/* ---- the next one ---- */
+
 static bool is_late(const struct errand *e)
 {
     return e->inquiry && clock_mono_ms() > e->inquiry->until_ms;
@@ -155,24 +204,22 @@ static bool has_outcome(struct directory *d, const struct errand *e, enum answer
 
 /* Threads that stay free for sources that use none: one each, up to half of all. So a slow
  * directory of one company delays nobody else's mail. */
-static uint32_t reserved_for_others(const struct directory *d, const struct source *s)
+static uint32_t reserved_for_idle(const struct directory *d)
 {
-    uint32_t idle = 0;
-
-    for (const struct source *other = d->source; other < d->source + d->sources; other++)
-        idle += other != s && other->running == 0 && !source_is_file(other);
-    return idle < d->most / 2 ? idle : d->most / 2;
+    return d->idle < d->most / 2 ? d->idle : d->most / 2;
 }
 
-/* Whether its source takes one more query. A source without queries always does. */
-static bool may_go(const void *arg, const struct fair_item *item)
+/* Whether a source takes one more query. A source without queries always does. */
+static bool takes_more(const struct directory *d, const struct source *s)
 {
-    const struct directory *d = arg;
-    const struct source *s = container_of(item, const struct errand, item)->source;
-
     if (!scarce_may_go(s))
         return false;
-    return s->running == 0 || fair_asked(d->fair) + 1 + reserved_for_others(d, s) <= d->most;
+    return s->running == 0 || fair_asked(d->fair) + 1 + reserved_for_idle(d) <= d->most;
+}
+
+static bool may_go(const void *arg, const struct fair_item *item)
+{
+    return takes_more(arg, container_of(item, const struct errand, item)->source);
 }
 
 static bool has_turn_and_may_go(const void *arg, const struct fair_item *item)
@@ -182,20 +229,70 @@ static bool has_turn_and_may_go(const void *arg, const struct fair_item *item)
     return source_slots_first(e->source->slots) == e->slot && may_go(arg, item);
 }
 
+/* Looks at all errands in their order, until one may go. */
+static struct errand *first_in_order(struct directory *d)
+{
+    struct fair_item *item = fair_take(d->fair, has_turn_and_may_go, d);
+
+    if (!item)
+        item = fair_take(d->fair, may_go, d);
+    return item ? errand_of(item) : NULL;
+}
+
+static void choose(const struct directory *d, struct errand *e, struct errand **best)
+{
+    if (fair_allows(d->fair, &e->item) &&
+        (!*best || fair_is_before(d->fair, &e->item, &(*best)->item)))
+        *best = e;
+}
+
+/* Looks at the errands of those sources that take more. The result is the same. */
+static struct errand *first_of_sources(struct directory *d)
+{
+    struct errand *best[2] = {NULL, NULL}; /* of slots without their turn; with it */
+
+    for (struct ring *at = d->waits.next; at != &d->waits; at = at->next) {
+        struct source *s = container_of(at, struct source, link);
+        if (!takes_more(d, s))
+            continue;
+        uint32_t first = source_slots_first(s->slots);
+        for (struct ring *link = s->waits.next; link != &s->waits; link = link->next) {
+            struct errand *e = container_of(link, struct errand, wait);
+            choose(d, e, &best[e->slot == first]);
+        }
+    }
+    struct errand *e = best[1] ? best[1] : best[0];
+    if (e)
+        fair_take_this(d->fair, &e->item);
+    return e;
+}
+
+/* How many errands wait for sources that take more. */
+static uint64_t candidates(const struct directory *d)
+{
+    uint64_t n = 0;
+
+    for (const struct ring *at = d->waits.next; at != &d->waits; at = at->next) {
+        const struct source *s = container_of(at, const struct source, link);
+        n += takes_more(d, s) ? s->waiting : 0;
+    }
+    return n;
+}
+
 /* The errand that runs next. A slot that has not its turn at a source runs only if the one that has
- * it cannot. */
+ * it cannot. Where few of those that wait may go, the others are not looked at: a slow source costs
+ * the queries to others nothing but a look at the source. Where many may go, one of them comes soon
+ * in the order of all. */
 static struct errand *take_next(struct directory *d)
 {
-    struct fair_item *item = NULL;
-
-    if (fair_asked(d->fair) < d->most)
-        item = fair_take(d->fair, has_turn_and_may_go, d);
-    if (!item && fair_asked(d->fair) < d->most)
-        item = fair_take(d->fair, may_go, d);
-    if (!item)
+    if (fair_asked(d->fair) >= d->most || fair_waiting(d->fair) == 0)
         return NULL;
-    struct errand *e = errand_of(item);
-    source_slots_leave(e->source->slots, e->slot);
+    uint64_t n = candidates(d);
+    struct errand *e = n == 0                           ? NULL
+                       : n * n <= fair_waiting(d->fair) ? first_of_sources(d)
+                                                        : first_in_order(d);
+    if (e)
+        waits_no_more(e);
     return e;
 }
 
@@ -211,8 +308,7 @@ void errands_go(struct directory *d)
         e->good.len = 0;
         (void)buf_add_span(&e->good, buf_span(&e->source->good));
         if (!late && !settled && askers_put(d->askers, &e->task)) {
-            e->source->running++;
-            source_slots_begin(e->source->slots, e->slot);
+            begins(d, e);
             continue;
         }
         fair_done(d->fair, item);
@@ -230,10 +326,10 @@ static void enqueue(struct directory *d, struct errand *e)
     struct fair_item *item = fair_put(d->fair, &e->item, e->slot, asker ? &asker->client : &nobody,
                                       asker ? asker->rank : RANK_FIRST);
 
-    source_slots_wait(e->source->slots, e->slot);
+    waits(d, e);
     if (item) {
         struct errand *lost = errand_of(item);
-        source_slots_leave(lost->source->slots, lost->slot);
+        waits_no_more(lost);
         metric_add(METRIC_QUERIES_DROPPED, 1);
         give_up(d, lost);
     }
@@ -281,8 +377,7 @@ static void was_run(struct directory *d, struct errand *e)
     struct source *s = e->source;
     struct span form = {e->form, e->len};
 
-    s->running--;
-    source_slots_end(s->slots, e->slot);
+    ends(d, e);
     fair_done(d->fair, &e->item);
     source_took(s, e->took_us);
     if (e->result == ANSWER_SILENCE) {
@@ -346,6 +441,8 @@ void errands_forget(struct directory *d)
 {
     struct fair_item *item;
 
-    while ((item = fair_any(d->fair)))
+    while ((item = fair_any(d->fair))) {
+        waits_no_more(errand_of(item));
         errand_free(errand_of(item));
+    }
 }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 #include "base/container.h"
@@ -24,6 +25,7 @@ struct fair_node {
     struct ring link;         /* in the parent's members, or the rank's, while `waiting` */
     struct ring members;      /* networks: clients; clients: items; only those that wait */
     uint64_t hash;
+    uint64_t turn; /* rings are in the order of these */
     struct addr addr;
     uint32_t waiting, asked;
     uint32_t slot;
@@ -49,6 +51,7 @@ struct fair {
     struct sipkey key;       /* clients choose their addresses, but not their buckets */
     uint32_t nodes, buckets; /* a power of two */
     struct fair_node **bucket;
+    uint64_t turns; /* counts what enters rings */
     struct slot slot[];
 };
 
@@ -216,23 +219,30 @@ static void client_let_go(struct fair *f, struct fair_node *client)
 
 /* ---- in and out ---- */
 
+/* The node enters its ring at the end. */
+static void enter(struct fair *f, struct fair_node *n, struct ring *ring)
+{
+    n->turn = ++f->turns;
+    ring_add(ring, &n->link);
+}
+
 /* Counts one more waiting item; with the first, the node enters its ring. */
-static void add_waiting(struct fair_node *n, struct ring *ring)
+static void add_waiting(struct fair *f, struct fair_node *n, struct ring *ring)
 {
     if (n->waiting++ == 0)
-        ring_add(ring, &n->link);
+        enter(f, n, ring);
 }
 
 /* Counts one waiting item less. If that was its turn and others wait, the node goes to the end of its
  * ring, so that the others have their turn first. */
-static void drop_waiting(struct fair_node *n, struct ring *ring, bool turn)
+static void drop_waiting(struct fair *f, struct fair_node *n, struct ring *ring, bool turn)
 {
     n->waiting--;
     if (n->waiting && !turn)
         return;
     ring_remove(&n->link);
     if (n->waiting)
-        ring_add(ring, &n->link);
+        enter(f, n, ring);
 }
 
 static bool is_active(const struct slot *s)
@@ -248,8 +258,8 @@ static void item_out(struct fair *f, struct fair_item *item, bool turn)
     struct level *level = &slot->rank[client->rank];
 
     ring_remove(&item->link);
-    drop_waiting(client, &network->members, turn);
-    drop_waiting(network, &level->networks, turn);
+    drop_waiting(f, client, &network->members, turn);
+    drop_waiting(f, network, &level->networks, turn);
     network->all->waiting--;
     level->waiting--;
     slot->waiting--;
@@ -328,9 +338,10 @@ struct fair_item *fair_put(struct fair *f, struct fair_item *item, uint32_t slot
     struct slot *s = &f->slot[slot];
     f->active += !is_active(s);
     item->client = node;
+    item->number = ++f->turns;
     ring_add(&node->members, &item->link);
-    add_waiting(node, &network->members);
-    add_waiting(network, &s->rank[rank].networks);
+    add_waiting(f, node, &network->members);
+    add_waiting(f, network, &s->rank[rank].networks);
     network->all->waiting++;
     s->rank[rank].waiting++;
     s->waiting++;
@@ -472,12 +483,48 @@ struct fair_item *fair_next(const struct fair *f)
     return next_item(f, &(struct choice){0});
 }
 
+bool fair_allows(const struct fair *f, const struct fair_item *item)
+{
+    const struct fair_node *client = item->client;
+
+    return f->asked < f->asked_most && !rank_is_full(f, client->rank) &&
+           network_may(f, client->parent) && client->asked < client_most(f, client->rank);
+}
+
+/* In the order of next_item(): the slot, then its rings. */
+bool fair_is_before(const struct fair *f, const struct fair_item *a, const struct fair_item *b)
+{
+    const struct fair_node *of[] = {a->client, b->client};
+    uint64_t key[2][7];
+
+    for (int i = 0; i < 2; i++) {
+        const struct slot *s = &f->slot[of[i]->slot];
+        uint64_t its[] = {has_its_debts(f, s, of[i]->rank),
+                          s->asked,
+                          (of[i]->slot + f->slots - f->next) % f->slots,
+                          of[i]->rank,
+                          of[i]->parent->turn,
+                          of[i]->turn,
+                          i ? b->number : a->number};
+        memcpy(key[i], its, sizeof its);
+    }
+    for (int k = 0; k < 7; k++)
+        if (key[0][k] != key[1][k])
+            return key[0][k] < key[1][k];
+    return false;
+}
+
 struct fair_item *fair_take(struct fair *f, fair_may *may, const void *arg)
 {
     struct fair_item *item = next_item(f, &(struct choice){may, arg});
 
-    if (!item)
-        return NULL;
+    if (item)
+        fair_take_this(f, item);
+    return item;
+}
+
+void fair_take_this(struct fair *f, struct fair_item *item)
+{
     struct fair_node *client = item->client;
     struct slot *s = &f->slot[client->slot];
     f->next = (client->slot + 1) % f->slots;
@@ -489,7 +536,6 @@ struct fair_item *fair_take(struct fair *f, fair_may *may, const void *arg)
     s->asked_in_debt += is_debt(client->rank);
     f->asked++;
     f->asked_in_debt += is_debt(client->rank);
-    return item;
 }
 
 void fair_done(struct fair *f, struct fair_item *item)

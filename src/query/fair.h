@@ -31,6 +31,7 @@ struct fair_node;
 
 struct fair_item {
     struct ring link;         /* private */
+    uint64_t number;          /* private: the order in which items were put */
     struct fair_node *client; /* private; NULL: neither waiting nor in flight */
 };
 
@@ -54,6 +55,12 @@ typedef bool fair_may(const void *arg, const struct fair_item *item);
 /* The next item, which is in flight until fair_done(); NULL if none waits or the limits allow none.
  * Items that `may` (if not NULL) does not allow are passed over. */
 struct fair_item *fair_take(struct fair *f, fair_may *may, const void *arg);
+
+/* The same for an owner that knows which few of the waiting items it allows, and so need not have all
+ * others passed over: it takes the first of them that the limits allow. */
+bool fair_allows(const struct fair *f, const struct fair_item *item);
+bool fair_is_before(const struct fair *f, const struct fair_item *a, const struct fair_item *b);
+void fair_take_this(struct fair *f, struct fair_item *item);
 
 /* What fair_take() without `may` would return. */
 struct fair_item *fair_next(const struct fair *f);

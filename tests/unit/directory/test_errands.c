@@ -11,6 +11,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,10 @@ enum { CLERKS = 2, SLOTS = 4, QUERIES = 200, AT_ONCE = 24 };
 
 struct socketmap_directory {
     bool open;
+    bool hangs; /* until `go_on` is posted, once for each query */
 };
+
+static sem_t go_on;
 
 static struct {
     pthread_mutex_t lock;
@@ -64,7 +68,11 @@ enum answer_result __wrap_socketmap_directory_ask(struct socketmap_directory *s,
 
 struct socketmap_directory *__wrap_socketmap_directory_open(const struct config_recipients *config)
 {
-    return calloc(1, sizeof(struct socketmap_directory));
+    struct socketmap_directory *s = calloc(1, sizeof *s);
+
+    if (s)
+        s->hangs = strcmp(config->map, "hangs") == 0;
+    return s;
 }
 
 void __wrap_socketmap_directory_close(struct socketmap_directory *s)
@@ -116,6 +124,8 @@ enum answer_result __wrap_socketmap_directory_ask(struct socketmap_directory *s,
         hang_up(s);
         return ANSWER_SILENCE;
     }
+    while (s->hangs && sem_wait(&go_on) != 0)
+        ;
     nanosleep(&work, NULL); /* others come meanwhile */
     if (server.breaks && number_of(key) == server.breaks) {
         hang_up(s);
@@ -160,9 +170,11 @@ static int open_clerks(void **state)
 
     FILE *f = fopen(path, "w");
     assert_non_null(f);
-    fputs("hostname = \"mx.example.test\"\ndomains = { \"example.test\" }\n"
+    fputs("hostname = \"mx.example.test\"\ndomains = { \"example.test\", \"hangs.test\" }\n"
           "listen \"127.0.0.1:2525\" { }\nbackend \"maildir\" { }\nclerks = 2\nlookups = 16\n"
-          "recipients \"socketmap\" { path = \"inet:127.0.0.1:1\" map = \"m\" }\n",
+          "recipients \"socketmap\" { path = \"inet:127.0.0.1:1\" map = \"m\" }\n"
+          "recipients \"socketmap\" { domains = { \"hangs.test\" } path = \"inet:127.0.0.1:1\" "
+          "map = \"hangs\" }\n",
           f);
     fclose(f);
     if (config_read(path, &c->config, &said) != 0)
@@ -193,7 +205,7 @@ static int close_clerks(void **state)
     return 0;
 }
 
-static void ask(struct clerks *c, int clerk, int number)
+static void ask_at(struct clerks *c, int clerk, int number, const char *domain)
 {
     struct directory_asker asker = {
         .id = (uint64_t)number, .slot = (uint16_t)(number % SLOTS), .rank = RANK_USUAL};
@@ -201,10 +213,16 @@ static void ask(struct clerks *c, int clerk, int number)
     struct answer a = {0};
 
     assert_true(addr_parse(SPAN("192.0.2.7"), &asker.client));
+    asker.client.octets[2] = (uint8_t)domain[0]; /* a network has only a part of the threads */
     asker.client.octets[3] = (uint8_t)number;
-    int len = snprintf(address, sizeof address, "u%d@example.test", number);
+    int len = snprintf(address, sizeof address, "u%d@%s", number, domain);
     if (directory_ask(c->directory[clerk], &asker, (struct span){address, (size_t)len}, &a))
         take(c, asker.id, a.result);
+}
+
+static void ask(struct clerks *c, int clerk, int number)
+{
+    ask_at(c, clerk, number, "example.test");
 }
 
 /* Lets the clerks do what there is to do, or waits for it, as clerk.c does. */
@@ -363,6 +381,37 @@ static void test_a_source_that_refuses_everybody_is_down_and_comes_back(void **s
     expect_all_right(c, QUERIES);
 }
 
+/* Half of the queries wait for a source that hangs. The others have their answers meanwhile, and those
+ * have theirs in the end. */
+static void test_a_source_that_hangs_holds_up_only_its_own_queries(void **state)
+{
+    struct clerks *c = *state;
+    const struct source *hangs = &c->directory[0]->source[1];
+
+    set_server(100, false);
+    for (int i = 0; i < QUERIES / 2; i++)
+        ask_at(c, 0, i, "hangs.test");
+    assert_int_equal(hangs->waiting + hangs->running, QUERIES / 2);
+    assert_true(hangs->waiting > QUERIES / 4);
+    for (int i = QUERIES / 2; i < QUERIES; i++) {
+        ask(c, 0, i);
+        while (i % 3 == 0 && c->done <= i - QUERIES / 2) /* some come together */
+            turn(c);
+    }
+    while (c->done < QUERIES / 2)
+        turn(c);
+    for (int i = 0; i < QUERIES; i++)
+        assert_int_equal(c->answered[i], i >= QUERIES / 2);
+    assert_int_equal(hangs->waiting + hangs->running, QUERIES / 2);
+    for (int i = 0; i < QUERIES; i++) /* it is asked for the domain, too */
+        sem_post(&go_on);
+    while (c->done < QUERIES)
+        turn(c);
+    expect_all_right(c, QUERIES);
+    assert_int_equal(hangs->waiting + hangs->running, 0);
+    assert_int_equal(c->directory[0]->idle, 2);
+}
+
 /* Waiting queries are freed, and threads that have ended their work are not waited for. */
 static void test_a_clerk_ends_with_queries_that_wait(void **state)
 {
@@ -391,6 +440,8 @@ static int make_file(void **state)
     int fd = mkstemp(path);
 
     log_open(LOG_TEXT, LOG_ERROR, "test");
+    if (sem_init(&go_on, 0, 0) < 0)
+        return -1;
     return fd < 0 ? -1 : close(fd);
 }
 
@@ -410,6 +461,7 @@ int main(void)
         WITH_CLERKS(test_a_crowded_source_is_not_down_because_of_an_old_refusal),
         WITH_CLERKS(test_a_query_that_breaks_the_connection_harms_no_other),
         WITH_CLERKS(test_a_source_that_refuses_everybody_is_down_and_comes_back),
+        WITH_CLERKS(test_a_source_that_hangs_holds_up_only_its_own_queries),
         WITH_CLERKS(test_a_clerk_ends_with_queries_that_wait),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);

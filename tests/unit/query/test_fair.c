@@ -632,6 +632,93 @@ static void test_the_count_of_a_network_goes_down_again(void **state)
     fair_close(f);
 }
 
+/* ---- the first of a few ---- */
+
+struct chance {
+    struct fair_item *item[600]; /* that wait; then those that are in flight */
+    size_t waiting, taken;
+    bool allowed[600]; /* of `all` */
+};
+
+static size_t index_of(const struct fair_item *item)
+{
+    return (size_t)((const struct named *)item - all);
+}
+
+static bool is_allowed(const void *arg, const struct fair_item *item)
+{
+    return ((const struct chance *)arg)->allowed[index_of(item)];
+}
+
+static struct fair_item *first_of_allowed(const struct fair *f, const struct chance *c)
+{
+    struct fair_item *best = NULL;
+
+    for (size_t i = 0; i < c->waiting; i++) {
+        struct fair_item *item = c->item[i];
+        if (is_allowed(c, item) && fair_allows(f, item) && (!best || fair_is_before(f, item, best)))
+            best = item;
+    }
+    return best;
+}
+
+static void remove_at(struct fair_item **list, size_t *count, size_t i)
+{
+    list[i] = list[--*count];
+}
+
+static void put_any(struct fair *f, struct chance *c)
+{
+    char client[64];
+
+    snprintf(client, sizeof client, "10.0.%d.%d", rand() % 4, rand() % 3);
+    c->allowed[used] = rand() % 3;
+    c->item[c->waiting++] = &all[used].item;
+    assert_null(put_of(f, (uint32_t)rand() % SLOTS, client, (enum query_rank)(rand() % RANKS)));
+}
+
+/* Whatever was put, taken, ended and given up before. */
+static void test_the_first_of_a_few_is_the_first_in_the_order_of_all(void **state)
+{
+    uint32_t found = 0, none = 0;
+
+    srand(26);
+    for (int round = 0; round < 200; round++) {
+        struct fair *f = fair_open(1 + (uint32_t)rand() % 20, ITEMS, SLOTS);
+        struct fair_item *taken[600];
+        struct chance c = {.waiting = 0};
+        used = 0;
+        while (used < 600) {
+            int what = rand() % 8;
+            if (what < 4) {
+                put_any(f, &c);
+            } else if (what == 4 && c.taken) {
+                size_t i = (size_t)rand() % c.taken;
+                fair_done(f, taken[i]);
+                remove_at(taken, &c.taken, i);
+            } else if (what == 5 && c.waiting) {
+                size_t i = (size_t)rand() % c.waiting;
+                fair_drop(f, c.item[i]);
+                remove_at(c.item, &c.waiting, i);
+            } else {
+                struct fair_item *expected = first_of_allowed(f, &c);
+                struct fair_item *item = fair_take(f, is_allowed, &c);
+                assert_ptr_equal(item, expected);
+                item ? found++ : none++;
+                for (size_t i = 0; item && i < c.waiting; i++)
+                    if (c.item[i] == item)
+                        remove_at(c.item, &c.waiting, i);
+                if (item)
+                    taken[c.taken++] = item;
+            }
+        }
+        while (fair_any(f))
+            ;
+        fair_close(f);
+    }
+    assert_true(found > 10000 && none > 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -655,6 +742,7 @@ int main(void)
         cmocka_unit_test_setup(test_a_network_with_queries_in_all_slots_leaves_others_room, setup),
         cmocka_unit_test_setup(test_a_slot_that_claims_queries_of_a_network_leaves_it_some, setup),
         cmocka_unit_test_setup(test_the_count_of_a_network_goes_down_again, setup),
+        cmocka_unit_test_setup(test_the_first_of_a_few_is_the_first_in_the_order_of_all, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
