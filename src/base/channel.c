@@ -155,3 +155,13 @@ int channel_read_text(int fd, struct note *n)
 {
     return read_packet(fd, n, NULL, MSG_TRUNC);
 }
+
+bool channel_is_over(int result)
+{
+    return result != 1 && result != -EAGAIN && result != -EBADMSG;
+}
+
+bool channel_may_again(int error)
+{
+    return error == -EAGAIN || error == -ENOBUFS || error == -ENOMEM || error == -EINTR;
+}

@@ -60,6 +60,13 @@ int channel_read(int fd, struct note *n);
  * by a process that was taken over, are dropped by the kernel. */
 int channel_read_text(int fd, struct note *n);
 
+/* Whether a read with this result was the last one: the other end is gone, or the channel is broken.
+ * A packet that was dropped does not say so, nor a want of memory. */
+bool channel_is_over(int result);
+
+/* Whether a note that found no room, or no memory, may be sent again later. */
+bool channel_may_again(int error);
+
 /* Closes the descriptors of a note. */
 void note_close(struct note *n);
 

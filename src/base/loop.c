@@ -62,11 +62,14 @@ int loop_watch(struct loop *loop, struct watch *w)
 void loop_want(struct loop *loop, struct watch *w, uint32_t events)
 {
     events |= w->events & LOOP_BULK;
-    if (w->events == events)
+    uint32_t before = w->events;
+
+    if (before == events)
         return;
     w->events = events;
     loop_moved(loop);
-    control(loop, EPOLL_CTL_MOD, w);
+    if (control(loop, EPOLL_CTL_MOD, w) < 0) /* Linux needs no memory for it, other kernels may */
+        w->events = before;                  /* so the next one that wants something asks again */
 }
 
 static void drop(const struct loop_batch *b, const struct watch *w)

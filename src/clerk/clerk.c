@@ -29,6 +29,7 @@
 
 enum {
     LOOK_MS = 2000,
+    AGAIN_MS = 20, /* after the kernel had no memory */
     FIRST_LOOK_UP_S = 2,
     EVENTS = 16, /* of a turn; the kernel reports the others first in the next one */
     /* Several queries of a queue are answered as long as they are quick, because polling costs as
@@ -156,10 +157,10 @@ static bool told_to_stop(int control)
     struct note n;
     int r;
 
-    while ((r = channel_read_text(control, &n)) == 1)
-        if (n.kind == NOTE_STOP)
+    while ((r = channel_read_text(control, &n)) == 1 || r == -EBADMSG)
+        if (r == 1 && n.kind == NOTE_STOP)
             return true;
-    return r != -EAGAIN;
+    return channel_is_over(r);
 }
 
 /* Updates the mechanisms that clients are offered: a file may have other lines, or Dovecot may be
@@ -194,6 +195,8 @@ static int wait_ms(struct clerk *c)
         go_first(c, true);
 
     look(c);
+    if (!pairs_look_after(c->pairs))
+        verifiers = earlier(AGAIN_MS, verifiers);
     return earlier(earlier(LOOK_MS, directory), verifiers);
 }
 
@@ -227,8 +230,8 @@ static void serve(struct clerk *c, int set)
 
     while (pairs_are_left(c->pairs)) {
         int wait = wait_ms(c);
-        if (!watch(set, auth_fd(c->auth), VERIFIER))
-            return;
+        if (!watch(set, auth_fd(c->auth), VERIFIER)) /* no memory now */
+            wait = earlier(AGAIN_MS, wait);
         int n = epoll_wait(set, event, EVENTS, wait);
         if (n < 0 && errno != EINTR)
             return;
@@ -290,8 +293,9 @@ int clerk_run(const struct clerk_params *params)
         look(&c);
         sched_normal();
         go_first(&c, true);
-        channel_tell(params->control, NOTE_READY, (int32_t)sandbox_compiled(), 0, NULL);
-        serve(&c, set);
+        error = note_ready(params->control, sandbox_compiled());
+        if (!error)
+            serve(&c, set);
     }
     if (set >= 0)
         close(set);

@@ -20,6 +20,7 @@ struct slot {
     uint32_t count;            /* of them */
     bool ended[QUERY_QUEUES];  /* the asker has shut this queue, or has ended */
     bool told;                 /* a warning has been logged */
+    bool unwatched;            /* the kernel had no memory to watch what it should */
 };
 
 struct pairs {
@@ -145,7 +146,7 @@ static void keep(struct pairs *p, uint32_t slot, const struct answer *answer)
     s->last = &k->next;
     if (s->count++ == 0) {
         forget_queues(p, slot);
-        (void)watch(p, p->params.answer[slot], PAIRS_ANSWERS, slot);
+        s->unwatched = watch(p, p->params.answer[slot], PAIRS_ANSWERS, slot) < 0;
     }
 }
 
@@ -163,7 +164,31 @@ static void send_kept(struct pairs *p, uint32_t slot)
         return;
     s->last = &s->kept;
     forget(p, p->params.answer[slot]);
-    (void)watch_queues(p, slot);
+    s->unwatched = watch_queues(p, slot) < 0;
+}
+
+static void watch_again(struct pairs *p, uint32_t slot)
+{
+    struct slot *s = &p->slot[slot];
+
+    if (s->kept) {
+        s->unwatched = watch(p, p->params.answer[slot], PAIRS_ANSWERS, slot) < 0;
+        return;
+    }
+    forget_queues(p, slot); /* some of them may be watched */
+    s->unwatched = watch_queues(p, slot) < 0;
+}
+
+bool pairs_look_after(struct pairs *p)
+{
+    bool all = true;
+
+    for (uint32_t i = 0; i < p->params.slots; i++) {
+        if (p->slot[i].unwatched)
+            watch_again(p, i);
+        all = all && !p->slot[i].unwatched;
+    }
+    return all;
 }
 
 void pairs_answer(struct pairs *p, uint16_t slot, const struct answer *answer)

@@ -58,6 +58,10 @@ void pairs_ready(struct pairs *p, const struct epoll_event *event, uint64_t us, 
 /* Sends an answer, or keeps it. */
 void pairs_answer(struct pairs *p, uint16_t slot, const struct answer *answer);
 
+/* Watches what the kernel had no memory for. False: it still has none; call this again soon. To be
+ * called before each wait. */
+bool pairs_look_after(struct pairs *p);
+
 /* Whether an asker is left. The master keeps both ends of the pairs, so the last one goes only
  * after an upgrade, when the workers of that generation have ended. */
 bool pairs_are_left(const struct pairs *p);

@@ -96,12 +96,14 @@ static void say_away(struct fleet *f, const char *why)
     set_gauges(f);
 }
 
-/* A generation serves when all of its processes are ready. */
+/* A generation serves when all of its processes are ready. If the note finds no room or memory, the
+ * next turn says it again. */
 static void say_ready(struct fleet *f)
 {
+    f->may_say_ready = true;
     if (!f->said_ready)
-        channel_tell(f->params->control, NOTE_READY, (int32_t)sandbox_compiled(), 0, NULL);
-    f->said_ready = true;
+        f->said_ready =
+            channel_tell(f->params->control, NOTE_READY, (int32_t)sandbox_compiled(), 0, NULL) == 0;
 }
 
 static void say_up(struct fleet *f)
@@ -386,7 +388,7 @@ static void turn(struct loop *loop, struct alarm *a)
     struct fleet *f = fleet_of(loop);
     bool more = send_turn(f, false);
 
-    if (loop->now >= f->ready_ms)
+    if (f->may_say_ready || loop->now >= f->ready_ms)
         say_ready(f);
     orders_turn(f);
     settled_turn(f);
@@ -412,7 +414,7 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
         if (n.kind == NOTE_PING)
             channel_tell(watch->fd, NOTE_PONG, 0, 0, NULL);
     }
-    if (r != 1 && r != -EAGAIN && r != -EBADMSG) { /* the master is gone */
+    if (channel_is_over(r)) { /* the master is gone */
         loop_forget(loop, watch);
         loop->stop = true;
     }

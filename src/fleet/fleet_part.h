@@ -92,7 +92,7 @@ struct fleet {
     char stream[KEY_TEXT_MOST], key_name[KEY_TEXT_MOST];
     enum fleet_state state;
     bool refused; /* Redis takes no writes */
-    bool said_away, said_ready, joined, emptied, others_from_before, twin_said;
+    bool said_away, may_say_ready, said_ready, joined, emptied, others_from_before, twin_said;
     char why[256]; /* it is away */
     uint64_t owner, instance;
     struct sipkey places; /* of `expiry` and `asked` */

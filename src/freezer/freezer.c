@@ -366,8 +366,7 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
         if (n.kind == NOTE_PING)
             channel_tell(watch->fd, NOTE_PONG, 0, 0, NULL);
     }
-    if (r != 1 && r != -EAGAIN &&
-        r != -EBADMSG) { /* the master is gone: the rule stays for its successor */
+    if (channel_is_over(r)) { /* the master is gone: the rule stays for its successor */
         loop_forget(loop, watch);
         loop->stop = true;
     }
@@ -536,12 +535,13 @@ int freezer_run(const struct freezer_params *params)
         return 1;
     }
     freezer_confine(params->config);
-    channel_tell(params->control, NOTE_READY, (int32_t)sandbox_compiled(), 0, NULL);
-    while (!f->loop.stop) {
+    int status = note_ready(params->control, sandbox_compiled());
+    while (status == 0 && !f->loop.stop) {
         loop_turn(&f->loop, -1);
         open_again_if_cut(f);
     }
-    int status = f->done ? FREEZER_DONE : 0;
+    if (f->done)
+        status = FREEZER_DONE;
     close_all(f);
     return status;
 }

@@ -65,7 +65,7 @@ int handoff_send(int sock, struct handoff *h)
         memcpy(CMSG_DATA(c) + i * sizeof(int), &item->fd, sizeof(int));
     }
     if (sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-        return errno == ETOOMANYREFS || errno == ENOBUFS ? -EAGAIN : -errno;
+        return errno == ETOOMANYREFS || errno == ENOBUFS || errno == ENOMEM ? -EAGAIN : -errno;
     h->count = 0;
     h->used = 0;
     return 0;
@@ -122,7 +122,9 @@ int handoff_read(int sock, struct handoff *h)
 
     ssize_t n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (n <= 0)
-        return n == 0 ? 0 : errno == EINTR ? -EAGAIN : -errno;
+        return n == 0                                                  ? 0
+               : errno == EINTR || errno == ENOMEM || errno == ENOBUFS ? -EAGAIN
+                                                                       : -errno;
     uint32_t fds = take_rights(&msg, fd);
     if (n >= (ssize_t)sizeof wire && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) &&
         unpack(h, &wire, fd, fds, (size_t)n - sizeof wire))

@@ -183,13 +183,15 @@ static void read_notes(struct keeper *k, int set)
     struct note n;
     int r;
 
-    while ((r = channel_read_text(control, &n)) == 1) {
+    while ((r = channel_read_text(control, &n)) == 1 || r == -EBADMSG) {
+        if (r != 1)
+            continue;
         if (n.kind == NOTE_STOP && !k->stop_ms)
             k->stop_ms = clock_mono_ms() + STOP_MS;
         else if (n.kind == NOTE_PING)
             channel_tell(control, NOTE_PONG, 0, 0, NULL);
     }
-    if (r == -EAGAIN)
+    if (!channel_is_over(r))
         return;
     epoll_ctl(set, EPOLL_CTL_DEL, control, NULL); /* the master is gone */
     if (!k->stop_ms)
@@ -280,9 +282,10 @@ int keeper_run(const struct keeper_params *params)
     if (params->empty >= 0)
         close(params->empty);
     sched_normal();
-    channel_tell(params->control, NOTE_READY, (int32_t)sandbox_compiled(), 0, NULL);
-    serve(&k, set);
+    int status = note_ready(params->control, sandbox_compiled());
+    if (status == 0)
+        serve(&k, set);
     close(set);
     free(k.desk);
-    return 0;
+    return status;
 }

@@ -63,4 +63,9 @@ enum note_kind {
  * progress; ask again when it is over. An earlier program takes all but RESULT_DONE for a failure. */
 enum note_result { RESULT_DONE, RESULT_FAILED, RESULT_BUSY };
 
+/* Tells the master that this process is ready; compiled: sandbox_compiled(). The master would wait for
+ * the note for ever, so this waits up to 2 s for room or memory. 0; or 1, and the process must end with
+ * this status, so that another one begins. */
+int note_ready(int control, unsigned compiled);
+
 #endif

@@ -21,7 +21,7 @@ static int send_parts(int fd, struct iovec *part, int parts)
 
     if (sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
         return 0;
-    return errno == ENOBUFS ? -EAGAIN : -errno;
+    return errno == ENOBUFS || errno == ENOMEM ? -EAGAIN : -errno;
 }
 
 int query_send(int fd, const struct query_head *head, struct span first, struct span second)

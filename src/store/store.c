@@ -175,8 +175,9 @@ static void accept_guest(struct store *s, bool sent)
 static bool told_to_stop(int control)
 {
     struct note note;
-    int n = channel_read_text(control, &note);
-    return n == 0 || (n < 0 && n != -EAGAIN && n != -EINTR) || (n > 0 && note.kind == NOTE_STOP);
+    int r = channel_read_text(control, &note);
+
+    return channel_is_over(r) || (r == 1 && note.kind == NOTE_STOP);
 }
 
 static void accept_until_told(struct store *s)
@@ -303,9 +304,10 @@ int store_run(const struct store_params *params)
     fcntl(params->listen, F_SETFL, fcntl(params->listen, F_GETFL) | O_NONBLOCK);
     sched_normal();
     store_confine(params->config, s.context.root);
-    channel_tell(params->control, NOTE_READY, (int32_t)sandbox_compiled(), 0, NULL);
-    accept_until_told(&s);
+    int status = note_ready(params->control, sandbox_compiled());
+    if (status == 0)
+        accept_until_told(&s);
     eventfd_write(s.context.stop, 1);
     wait_for_deliveries(&s);
-    return 0;
+    return status;
 }

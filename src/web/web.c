@@ -57,7 +57,7 @@ static void channel_ready(struct loop *loop, struct watch *watch, uint32_t event
         default: steering_note(&w->steering, &n); break;
         }
     }
-    if (r != 1 && r != -EAGAIN && r != -EBADMSG) { /* the master is gone */
+    if (channel_is_over(r)) { /* the master is gone */
         loop_forget(loop, watch);
         loop->stop = true;
     }
@@ -92,11 +92,12 @@ int web_run(const struct steering_params *params)
     }
     sched_normal();
     web_confine(params->config);
-    channel_tell(params->control, NOTE_READY, (int32_t)sandbox_compiled(), 0, NULL);
-    loop_run(&w->steering.loop);
+    int status = note_ready(params->control, sandbox_compiled());
+    if (status == 0)
+        loop_run(&w->steering.loop);
     http_close(w);
     steering_close(&w->steering);
     loop_close(&w->steering.loop);
     free(w);
-    return 0;
+    return status;
 }

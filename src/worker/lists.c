@@ -182,11 +182,10 @@ void lists_journal(const struct worker *w, const struct addr *peer, struct log_l
 /* For `status` and the page. */
 static void tried(void *arg, const char *zone, enum list_state now)
 {
-    const struct worker *w = arg;
     char text[NOTE_TEXT];
 
     snprintf(text, sizeof text, "%s %s", zone, list_state_name(now));
-    channel_tell(w->params->control, NOTE_LIST, 0, 0, text);
+    worker_tell(arg, NOTE_LIST, text);
 }
 
 void lists_tell_again(const struct worker *w)

@@ -147,6 +147,14 @@ static void stop(struct worker *w)
     loop_alarm(&w->loop, &w->stop_alarm, w->loop.now + STOP_WITHIN_MS);
 }
 
+static void tell_again(struct loop *loop, struct alarm *a)
+{
+    struct worker *w = worker_of(loop);
+
+    relay_tell_again(w->relay);
+    lists_tell_again(w);
+}
+
 static void control_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct worker *w = worker_of(loop);
@@ -166,10 +174,7 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
             channel_tell(watch->fd, NOTE_DRAINING, 0, 0, NULL);
             break;
         case NOTE_STOP: stop(w); break;
-        case NOTE_BACKENDS:
-            relay_tell_again(w->relay);
-            lists_tell_again(w);
-            break;
+        case NOTE_BACKENDS: tell_again(loop, NULL); break;
         case NOTE_PING: channel_tell(watch->fd, NOTE_PONG, 0, 0, NULL); break;
         case NOTE_RELEASE: held_release(w, &n); break;
         case NOTE_COUNT: held_count(w, &n); break;
@@ -180,7 +185,7 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
         }
         note_close(&n);
     }
-    if (r != 1 && r != -EAGAIN && r != -EBADMSG) { /* the master is gone */
+    if (channel_is_over(r)) { /* the master is gone */
         loop_forget(loop, watch);
         stop(w);
     }
@@ -206,13 +211,22 @@ static void backend_changed(void *arg, const struct relay_offer *offer)
         start_accepting(w);
 }
 
+void worker_tell(struct worker *w, uint32_t kind, const char *text)
+{
+    enum { AGAIN_MS = 20 };
+
+    if (!channel_may_again(channel_tell(w->params->control, kind, 0, 0, text)))
+        return;
+    w->tell_alarm.due = tell_again;
+    loop_alarm(&w->loop, &w->tell_alarm, w->loop.now + AGAIN_MS);
+}
+
 static void backend_reached(void *arg, const char *backend, bool up)
 {
-    const struct worker *w = arg;
     char text[NOTE_TEXT];
 
     snprintf(text, sizeof text, "%s %s", backend, up ? "up" : "down");
-    channel_tell(w->params->control, NOTE_BACKEND, 0, 0, text);
+    worker_tell(arg, NOTE_BACKEND, text);
 }
 
 static bool make_services(struct worker *w)
@@ -410,8 +424,8 @@ int worker_run(const struct worker_params *params)
     }
     if (worker_confine(params->config, w->suspects.files > 0, w->lists) & SANDBOX_ROOT)
         strcpy(folder, "/");
-    channel_tell(params->control, NOTE_READY, (int32_t)sandbox_compiled(), 0, NULL);
-    while (!w->loop.stop) {
+    int status = note_ready(params->control, sandbox_compiled());
+    while (status == 0 && !w->loop.stop) {
         loop_turn(&w->loop, more ? 0 : -1);
         more = auth_queue_move(w->auth_queue, w);
         freeze_flush(w);
@@ -422,5 +436,5 @@ int worker_run(const struct worker_params *params)
         mapfile_tend(false);
     }
     close_all(w);
-    return 0;
+    return status;
 }

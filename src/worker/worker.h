@@ -70,4 +70,8 @@ int worker_run(const struct worker_params *params);
 struct worker;
 void worker_may_end(struct worker *w);
 
+/* Tells the web process of a backend or a list: enum note_kind, and the note's text. If there is no
+ * room or memory now, all of them are told a moment later. */
+void worker_tell(struct worker *w, uint32_t kind, const char *text);
+
 #endif

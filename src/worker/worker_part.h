@@ -170,7 +170,7 @@ struct worker {
     struct ring *shake_line; /* BUDGET_PLACES: of handshakes that wait (tls.c); all 0 until used */
     struct listening *listening; /* as params->listener */
     struct watch control;
-    struct alarm stop_alarm, accept_alarm, offer_alarm;
+    struct alarm stop_alarm, accept_alarm, offer_alarm, tell_alarm;
     uint64_t warn_of_proxy; /* loop ms: not before */
     uint64_t settle_from;   /* monotonic ms: it waits for the keeper again; see proposing.c */
     /* Events without progress: those that the metric has, and those of a second; see tell_idle().

@@ -177,6 +177,40 @@ static void test_a_malformed_packet_is_no_note(void **state)
 
 #define ON_A_PAIR(test) cmocka_unit_test_setup_teardown(test, open_pair, close_pair)
 
+/* Others may come behind such a result; after any other one nobody is there to read from. */
+static void test_only_the_end_and_a_broken_channel_are_the_end(void **state)
+{
+    struct note n;
+    char packet[2 * NOTE_TEXT] = "x";
+
+    assert_true(channel_is_over(0));
+    assert_true(channel_is_over(-ENOTCONN));
+    assert_false(channel_is_over(1));
+    assert_false(channel_is_over(channel_read(end[1], &n)));
+    assert_true(write(end[0], packet, sizeof packet) == sizeof packet);
+    assert_int_equal(channel_read_text(end[1], &n), -EBADMSG);
+    assert_false(channel_is_over(-EBADMSG));
+    assert_int_equal(channel_tell(end[0], KIND_FIRST, 0, 0, NULL), 0);
+    assert_int_equal(channel_read_text(end[1], &n), 1);
+}
+
+static void test_a_full_channel_may_be_tried_again_and_one_without_end_not(void **state)
+{
+    int error;
+
+    while ((error = channel_tell(end[0], KIND_FIRST, 0, 0, NULL)) == 0)
+        ;
+    assert_true(channel_may_again(error));
+    assert_true(channel_may_again(-ENOBUFS));
+    assert_true(channel_may_again(-ENOMEM));
+    close(end[1]);
+    error = channel_tell(end[0], KIND_FIRST, 0, 0, NULL);
+    assert_true(error < 0);
+    assert_false(channel_may_again(error));
+    assert_false(channel_may_again(0));
+    end[1] = dup(end[0]); /* something to close */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +223,10 @@ int main(void)
         ON_A_PAIR(test_text_is_cut_to_its_room_and_a_note_too_large_is_refused),
         ON_A_PAIR(test_who_takes_no_descriptors_gets_the_note_without_them),
         ON_A_PAIR(test_a_malformed_packet_is_no_note),
+        cmocka_unit_test_setup_teardown(test_only_the_end_and_a_broken_channel_are_the_end,
+                                        open_pair, close_pair),
+        cmocka_unit_test_setup_teardown(
+            test_a_full_channel_may_be_tried_again_and_one_without_end_not, open_pair, close_pair),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,9 +7,11 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "clerk/pairs.h"
@@ -23,6 +25,18 @@ static int set;
 static struct pairs *pairs;
 static unsigned taken[SLOTS];
 static bool answers; /* whether take() answers */
+static int short_of; /* how many descriptors the kernel has no memory to watch */
+
+/* In the C library's place. */
+int epoll_ctl(int in, int operation, int fd, struct epoll_event *event)
+{
+    if (operation == EPOLL_CTL_ADD && short_of > 0) {
+        short_of--;
+        errno = ENOMEM;
+        return -1;
+    }
+    return (int)syscall(SYS_epoll_ctl, in, operation, fd, event);
+}
 
 static void new_pair(int fd[2])
 {
@@ -257,6 +271,34 @@ static void test_slots_that_share_an_own_queue_are_all_served(void **state)
     assert_int_equal(taken[3], 1);
 }
 
+/* It would take no query of this asker any more. */
+static void test_what_the_kernel_has_no_memory_to_watch_is_watched_later(void **state)
+{
+    struct answer a = {.id = 1, .result = ANSWER_NO};
+
+    assert_true(pairs_look_after(pairs));
+    short_of = 1; /* the way to the asker, which takes no answer */
+    for (int i = 0; short_of && i < 5 * PAIRS_KEPT_MAX; i++)
+        pairs_answer(pairs, 3, &a);
+    assert_int_equal(short_of, 0);
+    assert_true(read_answers(3) > 0);
+    assert_int_equal(turn(), 0);
+    short_of = 1;
+    assert_false(pairs_look_after(pairs));
+    assert_true(pairs_look_after(pairs));
+    short_of = 2; /* its queues, when it has taken the answer that was kept */
+    assert_int_equal(turn(), 1);
+    assert_int_equal(short_of, 1);
+    assert_int_equal(read_answers(3), 1);
+    for (int q = 0; q < QUERY_QUEUES; q++)
+        assert_int_equal(send_as(ask[3][q][1], 3, 2), 0);
+    assert_int_equal(send_as(own[3][1], 3, 2), 0);
+    assert_false(pairs_look_after(pairs));
+    assert_true(pairs_look_after(pairs));
+    turns(8);
+    assert_int_equal(read_answers(3), QUERY_QUEUES + 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -269,6 +311,7 @@ int main(void)
         TEST(test_a_query_in_anothers_name_is_dropped),
         TEST(test_the_last_asker_ends_the_clerk),
         TEST(test_slots_that_share_an_own_queue_are_all_served),
+        TEST(test_what_the_kernel_has_no_memory_to_watch_is_watched_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
