@@ -88,7 +88,7 @@ static void channel_ready(struct loop *loop, struct watch *watch, uint32_t event
         if (child_by_pid(master_of(loop), pid) != c || watch->fd < 0)
             return;
     }
-    if (r != 1 && r != -EAGAIN && r != -EBADMSG)
+    if (channel_is_over(r))
         forget_channel(master_of(loop), c);
 }
 
@@ -118,6 +118,14 @@ static int start(struct master *m, struct child *c)
     if (error)
         return error;
     c->channel = (struct watch){.fd = pair[0], .events = EPOLLIN, .ready = channel_ready};
+    /* Before it is forked: afterwards there would be a child that nobody hears. */
+    error = loop_watch(&m->loop, &c->channel);
+    if (error) {
+        close(pair[0]);
+        close(pair[1]);
+        c->channel.fd = -1;
+        return error;
+    }
     c->row = runtime_row_take(&m->runtime);
     pid_t pid = fork();
     if (pid == 0) {
@@ -131,17 +139,15 @@ static int start(struct master *m, struct child *c)
     }
     error = pid < 0 ? -errno : 0;
     close(pair[1]);
-    if (!error)
-        error = loop_watch(&m->loop, &c->channel);
     if (error) {
-        close(pair[0]);
-        c->channel.fd = -1;
+        forget_channel(m, c);
         runtime_row_give(&m->runtime, c->row);
         return error;
     }
     c->pid = pid;
     c->state = CHILD_STARTING;
     c->unanswered = c->unexpected = 0;
+    c->owed = 0;
     c->started_ms = m->loop.now;
     return 0;
 }
@@ -223,6 +229,7 @@ static void forget(struct master *m, struct child *c)
     }
     *p = c->next;
     loop_alarm_off(&m->loop, &c->restart);
+    loop_alarm_off(&m->loop, &c->owing);
     free(c);
 }
 
@@ -246,11 +253,37 @@ void child_leave(struct master *m, struct child *c, enum note_kind note)
     c->state = CHILD_LEAVING;
     if (c->role == ROLE_FREEZER && m->runtime.shared)
         m->runtime.shared->freezer.waiting = other_freezers(m, c);
-    if (c->channel.fd >= 0 && channel_tell(c->channel.fd, note, 0, 0, NULL) == 0)
-        return;
-    /* The channel is full: the child has not read for a long time. */
-    if (note == NOTE_STOP)
+    int error = child_tell(m, c, note);
+    /* It has not read for a long time, or cannot be told anything any more. */
+    if (note == NOTE_STOP && error && (error == -EAGAIN || !channel_may_again(error)))
         kill(c->pid, SIGKILL);
+}
+
+static void owing(struct loop *loop, struct alarm *a)
+{
+    struct child *c = container_of(a, struct child, owing);
+
+    if (c->owed)
+        child_tell(master_of(loop), c, c->owed);
+}
+
+void child_tell_later(struct master *m, struct child *c, enum note_kind note)
+{
+    enum { AGAIN_MS = 20 };
+
+    c->owed = note;
+    c->owing.due = owing;
+    loop_alarm(&m->loop, &c->owing, m->loop.now + AGAIN_MS);
+}
+
+int child_tell(struct master *m, struct child *c, enum note_kind note)
+{
+    int error = c->channel.fd < 0 ? -EPIPE : channel_tell(c->channel.fd, note, 0, 0, NULL);
+
+    c->owed = 0;
+    if (channel_may_again(error))
+        child_tell_later(m, c, note);
+    return error;
 }
 
 struct child *child_by_pid(const struct master *m, pid_t pid)
@@ -316,9 +349,9 @@ static void renew_own_sockets(struct master *m, const struct child *c)
     log_error("%s %u has shut down the sockets of its role, which no process of mired does. An "
               "attacker may have taken it over: please report it. They are replaced",
               role_table[c->role].name, c->index);
-    for (const struct child *k = m->children; k; k = k->next)
+    for (struct child *k = m->children; k; k = k->next)
         if (k != c && k->role == c->role && k->channel.fd >= 0)
-            channel_tell(k->channel.fd, NOTE_STOP, 0, 0, NULL);
+            (void)child_tell(m, k, NOTE_STOP);
 }
 
 /* Of two freezers only one has the table and works: the other one's death says nothing of it. */
@@ -362,6 +395,7 @@ static void ended(struct master *m, struct child *c, int status)
     bool expected = done || (leaving && WIFEXITED(status) && WEXITSTATUS(status) == 0);
 
     forget_channel(m, c);
+    c->owed = 0;
     runtime_row_give(&m->runtime, c->row);
     /* what it reported about itself is no longer true */
     if (c->role == ROLE_FREEZER && !expected)

@@ -305,8 +305,7 @@ static void keep_children(struct master *m, struct generation *before, struct ge
     for (struct child *c = m->children; c; c = c->next)
         if (c->generation == before && is_kept(g, c->role)) {
             c->generation = g;
-            if (c->channel.fd >= 0)
-                channel_tell(c->channel.fd, NOTE_KEPT, 0, 0, NULL);
+            (void)child_tell(m, c, NOTE_KEPT);
         }
 }
 

@@ -67,7 +67,8 @@ struct child {
     int row;             /* of metrics */
     uint64_t started_ms; /* monotonic */
     struct backoff backoff;
-    struct alarm restart;
+    struct alarm restart, owing;
+    enum note_kind owed;               /* found no room or memory, and is sent again; 0: none */
     uint32_t unanswered;               /* heartbeat.c */
     uint32_t unexpected;               /* notes that its role does not send */
     uint64_t releases[CHILD_RELEASES]; /* tags of releases that it has not answered; 0: none */
@@ -174,6 +175,15 @@ void master_upgrade(struct master *m, struct asker asker);
  * children (as the current generation). Returns 1; 0 if there was no upgrade; or -errno. */
 int upgrade_inherit(struct master *m);
 
+/* Begins this program anew if it is to take over from an earlier one and cannot now: there were no
+ * descriptors or no memory, or the configuration could not be read. The children of the earlier
+ * program serve meanwhile. `m`: what has been taken over; NULL if nothing was. Returns if there is no
+ * upgrade, or after two seconds of trying. */
+void upgrade_try_again(const struct master *m, const char *config_file);
+
+/* This program has all that it needs of the earlier one. */
+void upgrade_is_done(void);
+
 /* Sends NOTE_RESULT to the asker, if it still runs, and writes a line in the log. */
 void master_answer(struct master *m, struct asker asker, bool done, const char *event,
                    const char *text);
@@ -223,6 +233,12 @@ int child_add(struct master *m, struct generation *g, enum role_id role, uint32_
 /* Adds a child that an earlier program has started: `known` has role, index, pid, row, state and
  * the channel's descriptor. Returns 0 or -errno. */
 int child_adopt(struct master *m, struct generation *g, const struct child *known);
+
+/* Sends a note that has nothing else. If there is no room or memory for it now, it is sent again later,
+ * unless another one takes its place: a worker that does not hear NOTE_DRAIN would serve an earlier
+ * configuration for ever. 0 or -errno. */
+int child_tell(struct master *m, struct child *c, enum note_kind note);
+void child_tell_later(struct master *m, struct child *c, enum note_kind note);
 
 /* Sends NOTE_DRAIN or NOTE_STOP: its end is expected from now on. A dead child is removed. */
 void child_leave(struct master *m, struct child *c, enum note_kind note);

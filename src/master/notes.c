@@ -17,12 +17,11 @@ static bool is_power_of_two(uint32_t n)
 }
 
 /* A restarted web process does not know what workers reported to the one before it. */
-static void ask_for_backends(const struct master *m, const struct generation *g)
+static void ask_for_backends(struct master *m, const struct generation *g)
 {
-    for (const struct child *w = m->children; w; w = w->next)
-        if (w->role == ROLE_WORKER && w->generation == g && w->state == CHILD_READY &&
-            w->channel.fd >= 0)
-            channel_tell(w->channel.fd, NOTE_BACKENDS, 0, 0, NULL);
+    for (struct child *w = m->children; w; w = w->next)
+        if (w->role == ROLE_WORKER && w->generation == g && w->state == CHILD_READY)
+            (void)child_tell(m, w, NOTE_BACKENDS);
 }
 
 static void ready(struct master *m, struct child *c, const struct note *n)
@@ -89,12 +88,15 @@ static void to_store(struct master *m, struct child *c, const struct note *n)
 }
 
 /* Passed on only to the web process of the same generation: another generation may have other
- * backends, or reach them in another way. */
+ * backends, or reach them in another way. A backend that is up again is reported once, so if there
+ * is no room or memory now, the worker is asked for all of them a moment later. */
 static void backend(struct master *m, struct child *c, const struct note *n)
 {
     for (struct child *w = m->children; w; w = w->next)
-        if (w->role == ROLE_WEB && w->generation == c->generation && w->channel.fd >= 0)
-            channel_send(w->channel.fd, n);
+        if (w->role == ROLE_WEB && w->generation == c->generation && w->channel.fd >= 0 &&
+            channel_may_again(channel_send(w->channel.fd, n)) && c->state == CHILD_READY &&
+            !c->owed)
+            child_tell_later(m, c, NOTE_BACKENDS);
 }
 
 /* Holds are in workers and in the freezer, open connections in workers only. */

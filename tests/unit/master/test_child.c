@@ -334,6 +334,48 @@ static void test_a_store_that_has_shut_its_sockets_takes_the_others_along(void *
     generation.config = NULL;
 }
 
+/* A worker that does not hear NOTE_DRAIN goes on with an earlier configuration for ever. */
+static void test_a_note_that_finds_no_room_comes_when_there_is_some(void **state)
+{
+    struct child *c = child(0);
+    struct note n;
+    int last = 0;
+
+    while (channel_tell(c->channel.fd, NOTE_PING, 0, 0, NULL) == 0)
+        ;
+    child_leave(&m, c, NOTE_DRAIN);
+    assert_int_equal(c->owed, NOTE_DRAIN);
+    for (int i = 0; i < 3; i++) /* it still does not read */
+        loop_turn(&m.loop, -1);
+    assert_int_equal(c->owed, NOTE_DRAIN);
+    while (channel_read(far_end[0], &n) == 1)
+        assert_int_equal(n.kind, NOTE_PING);
+    while (c->owed)
+        loop_turn(&m.loop, -1);
+    while (channel_read(far_end[0], &n) == 1)
+        last = (int)n.kind;
+    assert_int_equal(last, NOTE_DRAIN);
+    assert_int_equal(c->owed, 0);
+}
+
+static void test_the_last_note_is_the_one_that_is_owed(void **state)
+{
+    struct child *c = child(1);
+    struct note n;
+
+    while (channel_tell(c->channel.fd, NOTE_PING, 0, 0, NULL) == 0)
+        ;
+    assert_int_equal(child_tell(&m, c, NOTE_KEPT), -EAGAIN);
+    assert_int_equal(child_tell(&m, c, NOTE_DRAIN), -EAGAIN);
+    while (channel_read(far_end[1], &n) == 1)
+        assert_int_equal(n.kind, NOTE_PING);
+    while (c->owed)
+        loop_turn(&m.loop, -1);
+    assert_int_equal(channel_read(far_end[1], &n), 1);
+    assert_int_equal(n.kind, NOTE_DRAIN);
+    assert_int_equal(channel_read(far_end[1], &n), -EAGAIN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +393,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             test_a_store_that_has_shut_its_sockets_takes_the_others_along, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_packets_that_are_no_notes_change_nothing, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_a_note_that_finds_no_room_comes_when_there_is_some,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_last_note_is_the_one_that_is_owed, set_up,
                                         tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
