@@ -115,6 +115,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "mired: warning: others may read this process: %s\n",
                 strerrordesc_np(-error));
     if (config_read(o.file, &config, &said) < 0) {
+        upgrade_try_again(NULL, o.file);
         show(&said);
         buf_free(&said);
         return 1;

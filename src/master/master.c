@@ -317,6 +317,7 @@ static int open_all(struct master *m, struct config *config)
     if (!error)
         error = watch_signals(m);
     if (error) {
+        upgrade_try_again(NULL, m->config_file);
         log_error("cannot start: %s", strerrordesc_np(-error));
         config_free(config);
         return -1;
@@ -324,11 +325,14 @@ static int open_all(struct master *m, struct config *config)
     runtime_init(&m->runtime);
     int inherited = upgrade_inherit(m);
     if (inherited < 0) {
+        upgrade_try_again(NULL, m->config_file);
         log_error("cannot take over from the previous program: %s", strerrordesc_np(-inherited));
         config_free(config);
         return -1;
     }
     if (runtime_open(&m->runtime, config, &errors) < 0) {
+        if (inherited)
+            upgrade_try_again(m, m->config_file);
         config_free(config);
         error = -1;
     } else {
@@ -336,6 +340,7 @@ static int open_all(struct master *m, struct config *config)
         log_keep(m->runtime.log);
         log_start(m, config);
         tell_sandbox(config);
+        upgrade_is_done();
         error = generation_start(m, config, m->upgrade_asker, START_PATIENCE_MS, &errors);
     }
     if (error && inherited) { /* the processes from before the upgrade still serve */

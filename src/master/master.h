@@ -175,7 +175,7 @@ void master_upgrade(struct master *m, struct asker asker);
  * children (as the current generation). Returns 1; 0 if there was no upgrade; or -errno. */
 int upgrade_inherit(struct master *m);
 
-/* Begins this program anew if it is to take over from an earlier one and cannot now: there were no
+/* Begins this program again if it is to take over from an earlier one and cannot now: there were no
  * descriptors or no memory, or the configuration could not be read. The children of the earlier
  * program serve meanwhile. `m`: what has been taken over; NULL if nothing was. Returns if there is no
  * upgrade, or after two seconds of trying. */

@@ -29,9 +29,10 @@
 #include "base/log.h"
 #include "master/master.h"
 
-#define VARIABLE "MIRED_UPGRADE"
+#define VARIABLE       "MIRED_UPGRADE"
+#define VARIABLE_TRIES "MIRED_UPGRADE_TRIES"
 
-enum { FORMAT = 1 };
+enum { FORMAT = 1, TRIES_MOST = 50, TRY_AGAIN_MS = 40 };
 
 /* ---- handing on ---- */
 
@@ -245,11 +246,12 @@ void master_upgrade(struct master *m, struct asker asker)
 struct heir {
     struct master *m;
     struct generation *generation; /* the earlier program's children */
+    json_int_t layout;             /* of its metrics */
 };
 
-static int keep_private(int fd)
+static bool is_open(int fd)
 {
-    return fd < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? 0 : -errno;
+    return fd < 0 || fcntl(fd, F_GETFD) >= 0;
 }
 
 /* Counters of a program that counts other things in its rows begin again. */
@@ -265,7 +267,7 @@ static int take_runtime(struct heir *heir, json_t *will)
 {
     struct runtime *h = &heir->m->runtime;
     struct asker *asker = &heir->m->upgrade_asker;
-    json_int_t started, tag, layout = 0;
+    json_int_t started, tag;
     int pid, generation;
 
     if (json_unpack(
@@ -274,17 +276,16 @@ static int take_runtime(struct heir *heir, json_t *will)
             "house", "lock", &h->lock, "store", &h->store_listen, "control", &h->control_listen,
             "metrics", &h->metrics_fd, "shared", &h->shared_fd, "log", &h->log_fd, "others",
             &h->others_fd, "counts", &h->counts_fd, "store pair", &h->store_pair[0],
-            &h->store_pair[1], "started", &started, "layout", &layout, "asker", &pid, "tag", &tag,
-            "generation", &generation) < 0)
+            &h->store_pair[1], "started", &started, "layout", &heir->layout, "asker", &pid, "tag",
+            &tag, "generation", &generation) < 0)
         return -EBADMSG;
-    leave_metrics(h, (uint64_t)layout);
     h->started_ms = (uint64_t)started;
     *asker = (struct asker){pid, (uint64_t)tag};
     heir->m->last_generation = heir->generation->id = (uint32_t)generation;
     int fd[RUNTIME_FDS];
     runtime_fds(h, fd);
     for (int i = 0; i < RUNTIME_FDS; i++)
-        if (keep_private(fd[i]) < 0)
+        if (!is_open(fd[i]))
             return -EBADF;
     return 0;
 }
@@ -301,7 +302,7 @@ static int take_handoff(struct heir *heir, json_t *row)
     if (json_unpack(row, "[ii]", &fd[0], &fd[1]) < 0)
         return -EBADMSG;
     memcpy(pair[h->handoffs++], fd, sizeof fd);
-    return keep_private(fd[0]) < 0 || keep_private(fd[1]) < 0 ? -EBADF : 0;
+    return is_open(fd[0]) && is_open(fd[1]) ? 0 : -EBADF;
 }
 
 static int take_listener(struct heir *heir, json_t *row)
@@ -322,7 +323,7 @@ static int take_listener(struct heir *heir, json_t *row)
     one.slot = (uint32_t)slot;
     one.passed = json_is_true(json_array_get(row, 4)); /* earlier programs do not write it */
     l->at[l->count++] = one;
-    return keep_private(one.fd);
+    return is_open(one.fd) ? 0 : -EBADF;
 }
 
 static int take_child(struct heir *heir, json_t *row)
@@ -340,7 +341,7 @@ static int take_child(struct heir *heir, json_t *row)
                                   .row = metrics,
                                   .state = leaving ? CHILD_LEAVING : CHILD_READY,
                                   .channel.fd = fd};
-            return keep_private(fd) < 0 ? -EBADF : child_adopt(heir->m, heir->generation, &known);
+            return is_open(fd) ? child_adopt(heir->m, heir->generation, &known) : -EBADF;
         }
     return -EBADMSG;
 }
@@ -380,12 +381,66 @@ int upgrade_inherit(struct master *m)
     if (!heir.generation)
         return -ENOMEM;
     int fd = (int)strtol(number, NULL, 10);
-    unsetenv(VARIABLE);
+    if (lseek(fd, 0, SEEK_SET) < 0) /* it may have been read before: see upgrade_try_again() */
+        return -errno;
     json_t *will = json_loadfd(fd, 0, NULL);
-    close(fd);
     heir.generation->state = GENERATION_CURRENT;
     m->current = m->generations = heir.generation;
     int error = take_will(&heir, will);
     json_decref(will);
-    return error ? error : 1;
+    if (error)
+        return error;
+    close(fd);
+    unsetenv(VARIABLE);
+    each_descriptor(m, false);
+    leave_metrics(&m->runtime, (uint64_t)heir.layout);
+    return 1;
+}
+
+/* The will of what has been taken over already. */
+static int write_will_again(const struct master *m)
+{
+    char number[16];
+    int will = make_will(m, m->upgrade_asker);
+
+    if (will < 0)
+        return will;
+    snprintf(number, sizeof number, "%d", will);
+    setenv(VARIABLE, number, 1);
+    each_descriptor(m, true);
+    return will;
+}
+
+void upgrade_try_again(const struct master *m, const char *config_file)
+{
+    const char *text = getenv(VARIABLE_TRIES);
+    long tries = text ? strtol(text, NULL, 10) : 0;
+    bool taken = !getenv(VARIABLE);
+    char program[4096], number[16];
+    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+    int will = -1;
+
+    if (n <= 0 || tries < 0 || tries >= TRIES_MOST || (taken && !m))
+        return;
+    poll(NULL, 0, TRY_AGAIN_MS);
+    if (taken && (will = write_will_again(m)) < 0)
+        return;
+    program[n] = '\0';
+    snprintf(number, sizeof number, "%ld", tries + 1);
+    setenv(VARIABLE_TRIES, number, 1);
+    const char *args[] = {program, "-c", config_file, NULL};
+    for (; tries < TRIES_MOST; tries++) {
+        execv(program, (char **)args);
+        poll(NULL, 0, TRY_AGAIN_MS);
+    }
+    if (!taken)
+        return;
+    each_descriptor(m, false);
+    unsetenv(VARIABLE);
+    close(will);
+}
+
+void upgrade_is_done(void)
+{
+    unsetenv(VARIABLE_TRIES);
 }
