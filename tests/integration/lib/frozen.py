@@ -43,10 +43,15 @@ def frozen_in(mired):
 
 
 def waits_frozen(mired, n):
-    """The n-th client, frozen."""
-    before = frozen_in(mired)
+    """The n-th client, frozen. It is looked for by its address: how many are frozen in all, a freezer that begins does not
+    know before it has read its table, and one that was killed still says until the master has seen its death."""
+
+    def frozen():
+        told = mired.control("--json", "show", source(n)).stdout
+        return json.loads(told).get("frozen") if told else None  # none while processes do not answer
+
     client = ask(mired.port, n)
-    until(lambda: frozen_in(mired) == before + 1)
+    until(lambda: frozen() == 1)
     return client
 
 
