@@ -13,6 +13,8 @@ import pytest
 from lib import processes
 from lib.crash import PROGRAM, KillAt, Sender
 from lib.mired import CONTROL
+from lib.redis import Redis
+from lib.smtp import Client
 from lib.waiting import until
 
 pytestmark = [
@@ -24,10 +26,12 @@ ROLES = ("worker", "clerk", "store")
 # How many stops there are at least: about half of those that docs/assurance.md has, because their number depends on the
 # load and on the mail that comes meanwhile. With fewer the killing itself is broken.
 LEAST = {
-    "delivery": {"worker": 37, "clerk": 8, "store": 21},
-    "reload": {"master": 18, "worker": 10, "clerk": 8, "store": 13, "web": 29},
+    "delivery": {"worker": 37, "clerk": 8, "store": 21, "keeper": 4},
+    "reload": {"master": 18, "worker": 10, "clerk": 8, "store": 13, "web": 29, "keeper": 6, "fleet": 15},
     "upgrade": {"master": 2, "worker": 35, "clerk": 2, "store": 25, "web": 27},
 }
+# An offence is booked, and held as long as a keeper needs to begin.
+BOOKED = {"keeper": {"tarpit": "time = 300ms growth = 1 max = 300ms pace = false shield = 0 drip = 0 patience_offences = 0"}}
 KILLS = 4  # of one mired; beyond that the master waits longer than a test should before it starts a process again
 
 
@@ -88,34 +92,51 @@ class Matrix:
 
 @pytest.fixture
 def matrix(mired):
-    def start(**options):
-        return Matrix(lambda: mired(**{"tarpit": "time = 0", "workers": 1, "config": "clerks = 1", **options}))
+    def start(config="", **options):
+        return Matrix(lambda: mired(**{"tarpit": "time = 0", "workers": 1, "config": f"clerks = 1\n{config}", **options}))
 
     return start
+
+
+def offence(m, n):
+    """The keeper has something to book. The stranger hears its verdict whatever happens to the keeper."""
+    with Client(m.port, source=f"127.66.{4 + n // 250}.{n % 250 + 1}") as client:
+        client.ehlo()
+        client.must("MAIL FROM:<a@b.test>")
+        client.send("RCPT TO:<nobody@example.test>\r\n")
+        assert client.reply().code == 550
 
 
 def deliveries(x, role, stops):
     for n in stops:
         m = x.mired()
         (pid,) = until(lambda: len(now := m.processes(role)) == 1 and now)
-        if not x.kill(pid, n, lambda: x.send(f"{role}-{n}")):
+
+        def during():
+            if role == "keeper":
+                offence(m, n)
+            x.send(f"{role}-{n}")
+
+        if not x.kill(pid, n, during):
             break
         x.send(f"{role}-{n}-after")
+        if role == "keeper":
+            m.booked()
     x.check()
     calls = {(call, when) for _, _, call, when in x.kills}
     print(f"{role}: killed at {len(x.kills)} stops of a delivery, {len(calls)} kinds, {x.doubts} in doubt")
     return len(x.kills)
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_a_process_killed_at_a_call_of_a_delivery_costs_no_message(matrix, role):
-    assert deliveries(matrix(), role, range(1, 400, 6)) >= 3
+@pytest.mark.parametrize("role, step", [*((role, 6) for role in ROLES), ("keeper", 3)])
+def test_a_process_killed_at_a_call_of_a_delivery_costs_no_message(matrix, role, step):
+    assert deliveries(matrix(**BOOKED.get(role, {})), role, range(1, 400, step)) >= (3 if role in ROLES else 2)
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", (*ROLES, "keeper"))
 def test_a_process_killed_at_each_call_of_a_delivery_costs_no_message(matrix, role):
-    assert deliveries(matrix(), role, itertools.count(1)) >= LEAST["delivery"][role]
+    assert deliveries(matrix(**BOOKED.get(role, {})), role, itertools.count(1)) >= LEAST["delivery"][role]
 
 
 # ---- reload and upgrade ----
@@ -132,7 +153,7 @@ def changes(x, role, command, stops):
     the machine is. Only one generation is there when it is chosen: one that is ending already would make too few."""
     for n in stops:
         m = x.mired()
-        until(lambda: all(len(m.processes(r)) == 1 for r in ROLES))
+        until(lambda: all(len(m.processes(r)) == 1 for r in {*ROLES, role} - {"master"}))
         pid = m.pid if role == "master" else m.processes(role)[0]
 
         def during():
@@ -178,3 +199,22 @@ def test_a_process_killed_at_a_call_of_a_change_costs_no_message(matrix, command
 @pytest.mark.parametrize("role, step", [("master", 7), ("worker", 1), ("clerk", 1), ("store", 1), ("web", 1)])
 def test_a_process_killed_at_each_call_of_a_change_costs_no_message(matrix, command, role, step):
     assert changes(matrix(), role, command, itertools.count(1, step)) >= LEAST[command][role]
+
+
+@pytest.mark.soak
+def test_a_keeper_killed_at_each_call_of_a_reload_costs_no_message(matrix):
+    assert changes(matrix(), "keeper", "reload", itertools.count(1)) >= LEAST["reload"]["keeper"]
+
+
+@pytest.fixture
+def fleet(matrix):
+    redis = Redis()
+    redis.start()
+    yield matrix(config=f'fleet {{ redis = {{ "{redis.url}" }} name = "mx" member = "mx1" }}')
+    redis.stop()
+    redis.remove()
+
+
+@pytest.mark.soak
+def test_a_fleet_process_killed_at_each_call_of_a_reload_costs_no_message(fleet):
+    assert changes(fleet, "fleet", "reload", itertools.count(1)) >= LEAST["reload"]["fleet"]

@@ -46,7 +46,15 @@ def idle(m):
     return now["held"] == now["frozen"] == now["open"] == 0
 
 
-def kills(frozen, cable, role, stops):
+def reload(m):
+    """The next generation has a freezer of its own, because the level of the log changes."""
+    text = m.file.read_text()
+    before, after = ('"debug"', '"info"') if '"debug"' in text else ('"info"', '"debug"')
+    m.file.write_text(text.replace(f"log_level = {before}", f"log_level = {after}"))
+    assert m.control("reload").returncode == 0
+
+
+def kills(frozen, cable, role, stops, change=None):
     number, killed, lost = itertools.count(), [], 0
     m = None
     for n in stops:
@@ -57,6 +65,8 @@ def kills(frozen, cable, role, stops):
             m.deaths_expected = True
         killer = KillAt(until(lambda: m.processes(role))[0], n)
         clients = [ask(m.port, next(number)) for _ in range(CLIENTS)]
+        if change:
+            change(m)
         end = time.monotonic() + 15  # a connection that is lost is not told so
         outcomes = [outcome(client, end) for client in clients]
         said = killer.end()
@@ -87,3 +97,8 @@ def test_a_freezer_killed_at_a_call_leaves_no_hold_stuck(frozen, cable):
 @pytest.mark.parametrize("role", ["freezer", "worker"])
 def test_a_process_killed_at_each_call_of_freezing_and_thawing_leaves_no_hold_stuck(frozen, cable, role):
     assert kills(frozen, cable, role, itertools.count(1)) >= 40
+
+
+@pytest.mark.soak
+def test_a_freezer_killed_at_each_call_of_a_reload_leaves_no_hold_stuck(frozen, cable):
+    assert kills(frozen, cable, "freezer", itertools.count(1), reload) >= 19

@@ -6,12 +6,12 @@ import contextlib
 import os
 import pathlib
 import re
-import subprocess
 import time
 
 import pytest
 
 from lib.crash import Sender
+from lib.failing import Failing
 from lib.power import PROGRAM
 from lib.scripted import Scripted
 from lib.waiting import until
@@ -76,28 +76,6 @@ FAULTS = {
         "epoll_wait": "EINTR",
     },
 }
-
-
-class Failing:
-    """Makes each second call of a kind fail in a process, beginning with the first."""
-
-    def __init__(self, pid, call, error, folder):
-        self.file = pathlib.Path(folder) / f"failed-{pid}-{call}-{error}"
-        self.process = subprocess.Popen(
-            [PROGRAM, "-f", "-o", self.file, "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when=1+2", "-p", str(pid)],
-            stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        said = self.process.stderr.readline()
-        assert "attached" in said, said
-
-    def count(self):
-        return self.file.read_text(errors="replace").count("(INJECTED)")
-
-    def end(self):
-        """How many calls have failed."""
-        self.process.terminate()
-        self.process.wait()
-        return self.count()
 
 
 class Traffic:

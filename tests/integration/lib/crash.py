@@ -13,11 +13,13 @@ PROGRAM = BUILD / "tests" / "crash" / "kill-at"
 
 
 class KillAt:
-    """Kills a process at its n-th stop; with 0 only counts. `end()` returns what happened: ("killed", stop, call,
+    """Kills a process at its n-th stop; with 0 only counts. With `child`, not this process but the child-th one that it
+    forks from now on, from its first call on. `end()` returns what happened: ("killed", stop, call,
     "before" or "after") or ("alive", stops)."""
 
-    def __init__(self, pid, n):
-        self.process = subprocess.Popen([PROGRAM, str(pid), str(n)], stdout=subprocess.PIPE, text=True)
+    def __init__(self, pid, n, child=None):
+        which = [str(child)] if child else []
+        self.process = subprocess.Popen([PROGRAM, str(pid), str(n), *which], stdout=subprocess.PIPE, text=True)
         assert self.process.stdout.readline() == "ready\n"
 
     def end(self):
@@ -33,8 +35,8 @@ class Sender:
     the connection was cut. `doubts` counts tries that ended between the final dot and a reply, or with a 4xx then.
     `at(stage)` is called when a try has reached it (STAGES)."""
 
-    def __init__(self, port, recipients, token, lines=1, at=lambda stage: None):
-        self.port, self.recipients, self.token = port, recipients, token
+    def __init__(self, port, recipients, token, lines=1, at=lambda stage: None, host="127.0.0.1", source="127.66.2.1"):
+        self.port, self.recipients, self.token, self.host, self.source = port, recipients, token, host, source
         self.body = (b"x" * 70 + b"\r\n") * lines
         self.heard, self.doubts, self.at = [], 0, at
         self.left = list(recipients)
@@ -42,7 +44,7 @@ class Sender:
     def once(self):
         dotted = False
         try:
-            with Client(self.port, source="127.66.2.1") as client:
+            with Client(self.port, host=self.host, source=self.source) as client:
                 if client.greeting.code != 220:
                     return client.greeting.code
                 self.at("greeting")

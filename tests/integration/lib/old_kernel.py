@@ -1,4 +1,4 @@
-"""Runs a program as on a kernel that lacks a part of the sandbox: old_kernel.py PART... -- PROGRAM [ARGUMENT...]
+"""Runs a program as on a kernel that lacks a part of the sandbox, or io_uring: old_kernel.py PART... -- PROGRAM [ARGUMENT...]
 
 A filter of system calls answers in the kernel's place, as a kernel without that part does.
 """
@@ -10,7 +10,8 @@ import platform
 import struct
 import sys
 
-LANDLOCK = 444  # landlock_create_ruleset(2) has this number on all machines
+# landlock_create_ruleset(2) and io_uring_setup(2) have these numbers on all machines
+LANDLOCK, IO_URING = 444, 425
 PRCTL = {"x86_64": 157, "aarch64": 167}.get(platform.machine())
 PR_GET_SECCOMP, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 21, 22, 38
 LOAD, JUMP, RETURN = 0x20, 0x15, 0x06
@@ -19,6 +20,7 @@ NUMBER, FIRST_ARGUMENT = 0, 16
 
 ANSWERS = {
     "landlock": [(JUMP, 0, 1, LANDLOCK), (RETURN, 0, 0, ERRNO | errno.ENOSYS)],
+    "io_uring": [(JUMP, 0, 1, IO_URING), (RETURN, 0, 0, ERRNO | errno.ENOSYS)],
     "seccomp": [
         (JUMP, 0, 3, PRCTL),
         (LOAD, 0, 0, FIRST_ARGUMENT),
