@@ -485,7 +485,9 @@ bool pool_put(struct backend *b, struct delivery *d)
     }
     if (!pool_is_single(b) && may_open(b) && b->connecting == 0)
         pool_link_open(b, NULL);
-    if (b->open == 0 && !limit_waits(b))
+    /* A single backend's connection is for the first in the line, and is opened from the loop. */
+    bool opens = pool_is_single(b) && others && may_open(b);
+    if (b->open == 0 && !opens && !limit_waits(b))
         return false;
     if (!pool_line_add(b, d))
         return false;

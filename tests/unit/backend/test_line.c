@@ -289,6 +289,69 @@ static void test_a_message_keeps_its_turn_if_no_connection_can_be_opened_now(voi
     assert_ptr_equal(pool_line_first(&t->b), &first->delivery);
 }
 
+static bool taken_again;
+
+static void put_again(struct delivery *d, bool started)
+{
+    taken_again = pool_put(d->backend, d);
+}
+
+static bool looked;
+
+static void look(struct loop *loop, struct alarm *a)
+{
+    looked = true;
+}
+
+/* On the only link of a backend that gets one connection for each message; another message waits. */
+static struct mail *runs_while_one_waits(struct backends *t)
+{
+    struct mail *m = &mails[used++];
+
+    backends_listen(t);
+    t->one.proxy_protocol = 2;
+    struct link *l = t->b.links;
+    *m = (struct mail){.client = 1};
+    m->delivery.alarm.due = due;
+    m->delivery.job.envelope = &envelope;
+    assert_true(addr_parse(span_of("192.0.2.1"), &m->delivery.client));
+    l->delivery = &m->delivery;
+    m->delivery.link = l;
+    m->delivery.backend = &t->b;
+    put(t, 2, "203.0.113.1");
+    return m;
+}
+
+/* The backend restarts: the message tries again behind the one that waits, and is not given up. */
+static void test_a_single_connection_that_breaks_is_opened_again_for_those_that_wait(void **state)
+{
+    struct backends *t = *state;
+    struct mail *m = runs_while_one_waits(t);
+
+    t->pool.params.broke = put_again;
+    pool_link_due(&t->loop, &m->delivery.link->alarm);
+    assert_true(taken_again);
+    assert_null(m->delivery.link);
+    loop_turn(&t->loop, 0);
+    assert_int_equal(t->b.open, 1);
+    assert_ptr_equal(t->b.links->delivery, &mails[1].delivery);
+}
+
+/* Its client has hung up, and another message comes before the loop opens a connection. */
+static void test_a_message_that_comes_between_waits_its_turn(void **state)
+{
+    struct backends *t = *state;
+    struct mail *m = runs_while_one_waits(t);
+
+    pool_drop(&m->delivery);
+    put(t, 3, "198.51.100.1");
+    looked = false;
+    t->b.retry.due = look; /* pool.c opens a connection then */
+    loop_turn(&t->loop, 0);
+    assert_true(looked);
+    assert_ptr_equal(pool_line_first(&t->b), &mails[1].delivery);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, backends_teardown)
 
 int main(void)
@@ -303,6 +366,8 @@ int main(void)
         TEST(test_a_client_s_next_message_goes_behind_those_that_wait),
         TEST(test_each_message_keeps_the_end_of_its_wait),
         TEST(test_a_message_keeps_its_turn_if_no_connection_can_be_opened_now),
+        TEST(test_a_single_connection_that_breaks_is_opened_again_for_those_that_wait),
+        TEST(test_a_message_that_comes_between_waits_its_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
