@@ -46,6 +46,7 @@ void maildir_begin(struct maildir_message *m, int root, const char *host)
     m->box = NULL;
     m->written = m->size = 0;
     m->kept = 0;
+    m->copies = 0;
     uint64_t now = wall_us();
     m->begun_s = (int64_t)(now / 1000000);
     message_name(now, getpid(), count++, host, m->name);
@@ -106,8 +107,9 @@ static int write_all(int fd, struct span octets)
     return 0;
 }
 
-/* Copies the octets that the message has in `from`. */
-static int copy_octets(const struct maildir_message *m, int from, int to)
+/* Copies the octets that the message has in `from`. *lost: they cannot be read, which is not the fault
+ * of `to`. */
+static int copy_octets(const struct maildir_message *m, int from, int to, bool *lost)
 {
     char block[16 * 1024];
     uint64_t at = 0;
@@ -117,6 +119,7 @@ static int copy_octets(const struct maildir_message *m, int from, int to)
         ssize_t n = pread(from, block, left < sizeof block ? left : sizeof block, (off_t)at);
         if (n < 0 && errno == EINTR)
             continue;
+        *lost = n <= 0;
         error = n < 0 ? -errno : n == 0 ? -EIO : write_all(to, (struct span){block, (size_t)n});
         at += n > 0 ? (uint64_t)n : 0;
     }
@@ -137,13 +140,14 @@ static void fail_as_holder(struct maildir_message *m, size_t box, int error)
     box_shun(&m->box[box].path);
 }
 
-/* Makes this mailbox the holder, whose file has the octets that are in `from` (-1: none yet). */
-static int hold_in(struct maildir_message *m, size_t box, int from)
+/* Makes this mailbox the holder, whose file has the octets that are in `from` (-1: none yet). *lost as
+ * in copy_octets(). */
+static int hold_in(struct maildir_message *m, size_t box, int from, bool *lost)
 {
     int fd = create_in_tmp(m, box);
     if (fd < 0)
         return fd;
-    int error = copy_octets(m, from, fd);
+    int error = copy_octets(m, from, fd, lost);
     if (error) {
         remove_from_tmp(m, box);
         close(fd);
@@ -154,17 +158,33 @@ static int hold_in(struct maildir_message *m, size_t box, int from)
     return 0;
 }
 
+/* The file has failed, and with it all mailboxes that have not failed before. */
+static void fail_all(struct maildir_message *m, int error)
+{
+    for (size_t i = 0; i < m->boxes; i++)
+        if (!m->box[i].error)
+            m->box[i].error = error;
+}
+
+enum { COPIES_MOST = 8 };
+
 /* Finds a holder; those that have failed as holders before are asked last. Returns 0, or the error of
- * the last, which is `error` if no mailbox is left. */
+ * the last, which is `error` if no mailbox is left. Each take-over may copy the whole message, so there
+ * are few: the sender's next try begins with other mailboxes. */
 static int find_holder(struct maildir_message *m, int from, int error)
 {
+    bool lost = false;
     for (int shunned = 0; shunned < 2; shunned++)
         for (size_t i = 0; i < m->boxes; i++) {
             if (m->box[i].error || box_is_shunned(&m->box[i].path) != shunned)
                 continue;
-            error = hold_in(m, i, from);
+            if (from >= 0 && m->copies++ == COPIES_MOST)
+                return error;
+            error = hold_in(m, i, from, &lost);
             if (!error)
                 return 0;
+            if (lost)
+                return error;
             fail_as_holder(m, i, error);
         }
     return error;
@@ -194,6 +214,8 @@ static int write_out(struct maildir_message *m, struct span octets)
         }
         error = replace_holder(m, failed);
     }
+    fail_all(m,
+             error); /* what comes later must find no holder: it would be a part of the message */
     return error;
 }
 
@@ -225,7 +247,8 @@ int maildir_write(struct maildir_message *m, struct span octets)
 /* Copies the file into this mailbox's own tmp, for a mailbox on another file system. */
 static int copy_to_tmp(const struct maildir_message *m, size_t box)
 {
-    int out = create_in_tmp(m, box), error = out < 0 ? out : copy_octets(m, m->fd, out);
+    bool lost;
+    int out = create_in_tmp(m, box), error = out < 0 ? out : copy_octets(m, m->fd, out, &lost);
     if (!error && fsync(out) < 0)
         error = -errno;
     if (out >= 0)
@@ -288,14 +311,6 @@ static int deliver(struct maildir_message *m, size_t box)
     if (error)
         take_back(m, box);
     return error;
-}
-
-/* The file has failed, and with it all mailboxes that have not failed before. */
-static void fail_all(struct maildir_message *m, int error)
-{
-    for (size_t i = 0; i < m->boxes; i++)
-        if (!m->box[i].error)
-            m->box[i].error = error;
 }
 
 /* Flushes the file. After an error the kernel may count pages as written that are not, so nobody may

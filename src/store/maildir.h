@@ -30,6 +30,7 @@ struct maildir_message {
     char name[MESSAGE_NAME]; /* of the file, in tmp and in each new */
     uint64_t size;           /* octets that maildir_write() took */
     size_t kept;             /* octets in `pending` */
+    unsigned copies;         /* mailboxes that were to take over the file of another one */
     char pending[16 * 1024];
 };
 

@@ -24,6 +24,7 @@ static struct fault {
     int error;
     off_t octets;
     unsigned failed; /* how often it has */
+    bool lost;       /* then the file has lost its octets, too */
 } fault;
 
 static bool fails(const char *call, const char *path)
@@ -52,7 +53,11 @@ ssize_t __wrap_write(int fd, const void *octets, size_t n)
     off_t room = fault.octets > at ? fault.octets - at : 0;
     if ((off_t)n <= room || !fails_of("write", fd))
         return __real_write(fd, octets, n);
-    return room ? __real_write(fd, octets, (size_t)room) : -1; /* at first a part, as on a disk */
+    if (room > 0)
+        return __real_write(fd, octets, (size_t)room); /* at first a part, as on a disk */
+    assert_true(!fault.lost || ftruncate(fd, 0) == 0);
+    errno = fault.error;
+    return -1;
 }
 
 int __real_fsync(int fd);
@@ -362,6 +367,57 @@ static void test_a_file_that_cannot_be_flushed_is_for_nobody_and_the_next_is_els
     free(text);
 }
 
+/* What is written cannot be read back, so the message cannot go on in another file. That is not the
+ * fault of the others: the sender's next try begins with one of them. */
+static void test_a_holder_that_can_neither_be_written_nor_read_blames_no_other(void **state)
+{
+    char *text = long_text(LONG);
+    int error[PEOPLE];
+    trust_all();
+    fault = (struct fault){"write", "/bob/tmp/", EIO, LONG / 2, .lost = true};
+    deliver_to_all(*state, text, 1, error);
+    for (int i = 0; i < PEOPLE; i++)
+        assert_int_equal(error[i], -EIO);
+    outcome_is_true(*state, text, error);
+    deliver_to_all(*state, text, 1, error);
+    for (int i = 0; i < PEOPLE; i++)
+        assert_int_equal(error[i], 0);
+    outcome_is_true(*state, text, error);
+    fault = (struct fault){0};
+    free(text);
+}
+
+/* Each of them may be asked to hold the message, and each fails late: that many copies would take
+ * longer than the worker waits. Nobody gets the rest that comes after the last failure. */
+static void test_few_mailboxes_are_tried_as_holders_of_a_long_message(void **state)
+{
+    enum { MANY = 40 };
+    struct sandbox *s = *state;
+    struct maildir_message m;
+    char *text = long_text(LONG), name[16], folder[64];
+    maildir_begin(&m, s->root, "host.test");
+    for (int i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, "many%d", i);
+        assert_int_equal(maildir_add(&m, span_of(name), SPAN("example.test")), i);
+    }
+    fault = (struct fault){"write", "/tmp/", EDQUOT, LONG / 2};
+    assert_int_equal(maildir_write(&m, (struct span){text, LONG}), -EDQUOT);
+    unsigned failed = fault.failed;
+    if (failed < 4 || failed > MANY / 2)
+        fail_msg("%u failed", failed);
+    (void)maildir_write(&m, SPAN("the rest\n"));
+    maildir_commit(&m);
+    assert_int_equal(fault.failed, failed);
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(maildir_error(&m, (size_t)i), -EDQUOT);
+        snprintf(folder, sizeof folder, "example.test/many%d/new", i);
+        assert_true(sandbox_count(s, folder, NULL) <= 0);
+    }
+    maildir_drop(&m);
+    fault = (struct fault){0};
+    free(text);
+}
+
 static void test_all_mailboxes_that_fail_each_say_why(void **state)
 {
     char *text = long_text(LONG);
@@ -591,6 +647,8 @@ int main(void)
         IN_SANDBOX(test_a_mailbox_that_is_in_the_way_fails_alone),
         IN_SANDBOX(test_a_call_that_fails_in_one_mailbox_concerns_no_other),
         IN_SANDBOX(test_a_file_that_cannot_be_flushed_is_for_nobody_and_the_next_is_elsewhere),
+        IN_SANDBOX(test_a_holder_that_can_neither_be_written_nor_read_blames_no_other),
+        IN_SANDBOX(test_few_mailboxes_are_tried_as_holders_of_a_long_message),
         IN_SANDBOX(test_all_mailboxes_that_fail_each_say_why),
         IN_SANDBOX(test_a_holder_that_goes_away_takes_nobody_with_it),
         IN_SANDBOX(test_a_full_disk_of_one_mailbox_leaves_the_others_their_message),
