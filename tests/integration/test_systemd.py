@@ -312,9 +312,13 @@ def test_without_systemd_it_runs_no_more_either(machine):
     until(lambda: not (machine.root / "run/mired/control").exists())
 
 
-def test_an_installation_after_a_purge_opens_the_mailboxes_that_it_left(machine):
-    """They belong to mired-store still, and only root can start processes as it."""
+@pytest.mark.parametrize("edited", [False, True])
+def test_an_installation_after_a_purge_opens_the_mailboxes_that_it_left(machine, edited):
+    """They belong to mired-store still, and only root can start processes as it. Settings of the administrator's own
+    are beside those of the package (systemctl edit)."""
     machine.script("postinst", "configure", "")
+    if edited:
+        (machine.root / DROPIN).with_name("override.conf").write_text("[Service]\nLimitNOFILE=10000\n")
     machine.start()
     machine.passes()
     machine.stop()
