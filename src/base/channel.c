@@ -74,22 +74,36 @@ int channel_pass(int fd, const struct note *n)
 
     if (ioctl(fd, SIOCOUTQ, &used) < 0 || getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, &len) < 0)
         return -errno;
-    return used > room / 2 ? -EAGAIN : channel_send(fd, n);
+    return used > room / 4 * 3 ? -EAGAIN : channel_send(fd, n);
+}
+
+static struct note *compose(struct note *n, uint32_t kind, int32_t arg, uint64_t tag,
+                            const char *text)
+{
+    size_t len = text ? strlen(text) : 0;
+
+    n->kind = kind;
+    n->arg = arg;
+    n->tag = tag;
+    n->fds = 0;
+    n->len = len < NOTE_TEXT ? (uint32_t)len : NOTE_TEXT - 1;
+    if (n->len)
+        memcpy(n->text, text, n->len);
+    return n;
 }
 
 int channel_tell(int fd, uint32_t kind, int32_t arg, uint64_t tag, const char *text)
 {
     struct note n;
-    size_t len = text ? strlen(text) : 0;
 
-    n.kind = kind;
-    n.arg = arg;
-    n.tag = tag;
-    n.fds = 0;
-    n.len = len < NOTE_TEXT ? (uint32_t)len : NOTE_TEXT - 1;
-    if (n.len)
-        memcpy(n.text, text, n.len);
-    return channel_send(fd, &n);
+    return channel_send(fd, compose(&n, kind, arg, tag, text));
+}
+
+int channel_pass_text(int fd, uint32_t kind, int32_t arg, uint64_t tag, const char *text)
+{
+    struct note n;
+
+    return channel_pass(fd, compose(&n, kind, arg, tag, text));
 }
 
 /* The kernel may deliver fewer descriptors than were sent, never more than there is room for. */

@@ -42,13 +42,14 @@ bool channel_has_ended(int fd);
  * descriptors. Returns 0 or -errno; -EAGAIN when the channel is full. */
 int channel_send(int fd, const struct note *n);
 
-/* The same for a note that another process wants to be passed on: -EAGAIN, too, when half of the channel
- * is in use. So a process that was taken over cannot fill the channels of others, and what the sender
+/* The same for a note that another process wants to be passed on: -EAGAIN, too, when three quarters of
+ * the channel are in use. So a process that was taken over cannot fill the channels of others, and what the sender
  * itself has to say finds room. */
 int channel_pass(int fd, const struct note *n);
 
 /* Shorthand without descriptors; text may be NULL. */
 int channel_tell(int fd, uint32_t kind, int32_t arg, uint64_t tag, const char *text);
+int channel_pass_text(int fd, uint32_t kind, int32_t arg, uint64_t tag, const char *text);
 
 /* 1: a note was read (text is NUL-terminated, received descriptors are the caller's); 0: the other
  * end is gone; -EAGAIN: nothing there, or no memory for it now; -EBADMSG: a packet that is no note,

@@ -94,7 +94,7 @@ static void backend(struct master *m, struct child *c, const struct note *n)
 {
     for (struct child *w = m->children; w; w = w->next)
         if (w->role == ROLE_WEB && w->generation == c->generation && w->channel.fd >= 0 &&
-            channel_may_again(channel_send(w->channel.fd, n)) && c->state == CHILD_READY &&
+            channel_may_again(channel_pass(w->channel.fd, n)) && c->state == CHILD_READY &&
             !c->owed)
             child_tell_later(m, c, NOTE_BACKENDS);
 }
@@ -158,7 +158,7 @@ static void connections_told(struct master *m, struct child *c, const struct not
     const struct child *asker = asker_of(m, n->tag);
 
     if (asker)
-        channel_tell(asker->channel.fd, n->kind, n->arg, (uint32_t)n->tag, n->text);
+        channel_pass_text(asker->channel.fd, n->kind, n->arg, (uint32_t)n->tag, n->text);
 }
 
 /* ---- release ---- */
@@ -183,7 +183,7 @@ static void tell_released(const struct child *asker, const struct child *c, int3
     name_of(c, name);
     snprintf(text, sizeof text, "%s %.8s %s", c->role == ROLE_FREEZER ? "frozen" : "held", state,
              name);
-    channel_tell(asker->channel.fd, NOTE_RELEASED, answered, tag, text);
+    channel_pass_text(asker->channel.fd, NOTE_RELEASED, answered, tag, text);
 }
 
 /* The worker has a release that it has not answered yet. */
@@ -267,7 +267,7 @@ static void counted(struct master *m, struct child *c, const struct note *n)
     snprintf(text, sizeof text, "%s %.*s", c->role == ROLE_FREEZER ? "frozen" : "held",
              NOTE_TEXT - 16, n->text);
     if (asker)
-        channel_tell(asker->channel.fd, n->kind, n->arg, (uint32_t)n->tag, text);
+        channel_pass_text(asker->channel.fd, n->kind, n->arg, (uint32_t)n->tag, text);
 }
 
 /* ---- fleet ---- */

@@ -211,10 +211,13 @@ static mode_t store_mode(const struct runtime *h)
 /* Puts another socket in the place of one that is shut down, if that is possible. */
 static bool listen_again(const struct runtime *h, int *listener, const char *path, mode_t mode)
 {
-    int fd = *listener >= 0 && channel_has_ended(*listener) ? bind_unix(h, path, mode) : -1;
-
-    if (fd < 0)
+    if (*listener < 0 || !channel_has_ended(*listener))
         return false;
+    int fd = bind_unix(h, path, mode);
+    if (fd < 0) {
+        log_error("cannot make %s again: %s; restart mired", path, strerrordesc_np(-fd));
+        return false;
+    }
     close(*listener);
     *listener = fd;
     return true;
