@@ -399,13 +399,14 @@ static int send_notes(char **arg)
     log_number("floods pairs", (unsigned long)n);
     for (char *at = arg[2]; at && *at; at++)
         *at = *at == '_' ? ' ' : *at;
-    for (uint32_t turn = 1; n; turn++) {
+    for (uint32_t turn = 1;; turn++) {
+        if (n == 0)
+            return -ENOTCONN;
         for (int i = 0; i < n; i++)
             (void)channel_tell(fd[i], (uint32_t)number(arg[1]), 0, turn, arg[2]);
         if (turn % 100000 == 0)
             log_number("notes to each pair", turn);
     }
-    return -ENOTCONN;
 }
 
 /* note KIND [TEXT]: one. */
