@@ -22,11 +22,12 @@ SOURCE = pathlib.Path(__file__).resolve().parents[3]
 BUILD = pathlib.Path(os.environ.get("MIRED_BUILD", SOURCE / "build")).resolve()
 PROGRAM = BUILD / "mired"
 CONTROL = BUILD / "mirectl"
-SANITIZED = BUILD.name in ("build-asan", "build-tsan")
-
-PEOPLE = ("alice@example.test", "bob@example.test", "carol@example.test")
 # A checker to run mired under, as "valgrind -q": scripts/valgrind.
 UNDER = shlex.split(os.environ.get("MIRED_UNDER", ""))
+# A checker needs calls and memory of its own, so there is no sandbox.
+SANITIZED = BUILD.name in ("build-asan", "build-tsan") or bool(UNDER)
+
+PEOPLE = ("alice@example.test", "bob@example.test", "carol@example.test")
 
 PASSWORDS = {"alice@example.test": "wonderland", "bob@example.test": "builder"}
 
