@@ -530,6 +530,14 @@ int runtime_open(struct runtime *h, const struct config *config, struct buf *err
     return open_state(h, config, errors);
 }
 
+/* What a start that failed half-way has not mapped yet is NULL, and the kernel takes that for an
+ * address. */
+static void unmap(void *at, size_t size)
+{
+    if (at)
+        munmap(at, size);
+}
+
 void runtime_close(struct runtime *h)
 {
     for (uint32_t i = 0; i < h->handoffs; i++) {
@@ -546,18 +554,16 @@ void runtime_close(struct runtime *h)
     tried_close(h->tried);
     retries_close(h->retries);
     ledger_close(h->ledger);
-    if (h->others)
-        munmap(h->others, h->others_size);
+    unmap(h->others, h->others_size);
     metrics_use(NULL);
     log_keep(NULL);
-    if (h->log)
-        munmap(h->log, log_ring_size());
-    munmap(h->turns, turns_size());
-    munmap(h->tries, tries_size());
+    unmap(h->log, log_ring_size());
+    unmap(h->turns, turns_size());
+    unmap(h->tries, tries_size());
     sharing_close(h->sharing);
-    munmap(h->shared, sizeof *h->shared);
-    munmap(h->counts, sizeof *h->counts);
-    munmap(h->metrics.row, RUNTIME_ROWS * sizeof(struct metrics_row));
+    unmap(h->shared, sizeof *h->shared);
+    unmap(h->counts, sizeof *h->counts);
+    unmap(h->metrics.row, RUNTIME_ROWS * sizeof(struct metrics_row));
     int fd[] = {h->store_listen,   h->store_pair[0], h->store_pair[1], h->empty,
                 h->control_listen, h->metrics_fd,    h->shared_fd,     h->log_fd,
                 h->others_fd,      h->counts_fd,     h->lock,          h->state_lock};
