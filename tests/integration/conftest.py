@@ -127,6 +127,21 @@ def frozen(mired, cable):
 
 
 @pytest.fixture
+def others():
+    """Starts what has start(), stop() and remove(), and ends it."""
+    started = []
+
+    def start(server):
+        started.append(server)
+        return server.start()
+
+    yield start
+    for server in reversed(started):
+        server.stop()
+        server.remove()
+
+
+@pytest.fixture
 def fault_proxy():
     """fault_proxy(port) stands before a real backend and breaks conversations (see lib.proxy)."""
     made = []

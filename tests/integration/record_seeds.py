@@ -17,8 +17,6 @@ import threading
 import time
 from email.message import EmailMessage
 
-import pytest
-
 from lib import ports, scram
 from lib.dovecot import Dovecot
 from lib.haproxy import HAProxy
@@ -90,20 +88,6 @@ class Tap:
     def longest(self, side):
         """What one side said in the connection in which it said most."""
         return max((said[side] for said in self.said), key=len)
-
-
-@pytest.fixture
-def others():
-    started = []
-
-    def start(server):
-        started.append(server)
-        return server.start()
-
-    yield start
-    for server in reversed(started):
-        server.stop()
-        server.remove()
 
 
 # ---- clients ----

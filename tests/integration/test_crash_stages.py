@@ -2,17 +2,15 @@
 does not disturb it, and what does makes it late, never lost or doubled. A held client beside it hears its verdict. A few
 stages in `make test`, all in `make soak`. test_crashes.py has the system calls."""
 
-import collections
 import itertools
 import json
 import os
-import re
 import signal
 
 import pytest
 
 from lib import processes
-from lib.crash import STAGES, Sender
+from lib.crash import STAGES, Sender, copies_of
 from lib.redis import Redis
 from lib.smtp import Client
 from lib.waiting import until
@@ -40,8 +38,7 @@ class Stages:
     def check(self):
         """Each message is there once; more often only where a try ended in doubt."""
         for user in USERS if self.m else ():
-            mails = self.m.delivered(user, count=len(self.senders))
-            copies = collections.Counter(re.search(rb"token-(\S+)", mail)[1].decode() for mail in mails)
+            copies = copies_of(self.m.delivered(user, count=len(self.senders)))
             for s in self.senders:
                 assert 1 <= copies.pop(s.token) <= 1 + s.doubts, (s.token, s.heard, s.doubts)
             assert not copies

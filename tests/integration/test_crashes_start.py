@@ -2,7 +2,6 @@
 first one behind the fork until they serve, when mired starts, at a reload and after a death. Mail flows, a hold is
 frozen, and the process that comes next serves. A part of the stops in `make test`, more of them in `make soak`."""
 
-import collections
 import itertools
 import os
 import re
@@ -12,7 +11,7 @@ import threading
 import pytest
 
 from lib import netns, processes
-from lib.crash import PROGRAM, KillAt, Sender
+from lib.crash import PROGRAM, KillAt, Sender, each_is_there
 from lib.frozen import FROZEN, ask, source
 from lib.mired import CONTROL
 from lib.redis import Redis
@@ -110,12 +109,7 @@ class Starts:
         client.close()
 
     def check(self):
-        assert not [s.heard for s in self.senders if max(s.heard) >= 500 or s.heard[-1] != 250]
-        for user in USERS:
-            mails = self.m.delivered(user, count=len(self.senders))
-            copies = collections.Counter(re.search(rb"token-(\S+)", mail)[1].decode() for mail in mails)
-            for s in self.senders:
-                assert 1 <= copies[s.token] <= 1 + s.doubts, (s.token, copies[s.token], s.heard, s.doubts)
+        each_is_there(self.m, USERS, self.senders)
 
 
 @pytest.fixture

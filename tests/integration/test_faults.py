@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from lib.crash import Sender
+from lib.crash import Sender, copies_of
 from lib.failing import Failing
 from lib.power import PROGRAM
 from lib.scripted import Scripted
@@ -142,7 +142,7 @@ class Traffic:
         wrong = [(s.token, s.heard) for s in self.senders if [c for c in s.heard if c >= 500] or s.heard[-1] != 250]
         assert not wrong, wrong
         for user in USERS:
-            copies = collections.Counter(re.search(rb"token-(\S+)", mail)[1].decode() for mail in self.mails(user))
+            copies = copies_of(self.mails(user))
             for s in self.senders:
                 assert 1 <= copies[s.token] <= 1 + s.doubts, (user, s.token, copies[s.token], s.heard, s.doubts)
         for s in self.senders:

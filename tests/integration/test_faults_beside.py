@@ -4,7 +4,6 @@ message is lost or doubled, nobody hears a wrong 5xx, no hold sticks, and afterw
 test_faults.py has the worker, the clerk and the store."""
 
 import collections
-import contextlib
 import itertools
 import json
 import os
@@ -16,7 +15,7 @@ import sys
 import pytest
 
 from lib import netns, old_kernel, processes
-from lib.crash import Sender
+from lib.crash import Sender, each_is_there
 from lib.failing import Failing
 from lib.frozen import FROZEN, source
 from lib.mired import CONTROL
@@ -239,13 +238,7 @@ class Beside:
         return now and now["held"] == now["frozen"] == now["open"] == 0 and fleet.returncode == 0
 
     def check(self):
-        wrong = [(s.token, s.heard) for s in self.senders if [c for c in s.heard if c >= 500] or s.heard[-1] != 250]
-        assert not wrong, wrong
-        for user in USERS:
-            mails = self.m.delivered(user, count=len(self.senders))
-            copies = collections.Counter(re.search(rb"token-(\S+)", mail)[1].decode() for mail in mails)
-            for s in self.senders:
-                assert 1 <= copies[s.token] <= 1 + s.doubts, (s.token, copies[s.token], s.heard, s.doubts)
+        each_is_there(self.m, USERS, self.senders)
 
 
 @pytest.fixture

@@ -145,20 +145,6 @@ def test_the_probes_find_an_open_relay_where_there_is_one(behind):
 # ---- several domains ----
 
 
-@pytest.fixture
-def others():
-    started = []
-
-    def start(server):
-        started.append(server)
-        return server.start()
-
-    yield start
-    for server in started:
-        server.stop()
-        server.remove()
-
-
 # Postfix reads routes in all its kinds of domains, and trusts this machine.
 KINDS = """
 mydestination = example.test

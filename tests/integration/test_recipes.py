@@ -30,21 +30,6 @@ GTUBE = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 BACKEND_OFFENCES = 'mired_offences_total{kind="backend"}'
 
 
-@pytest.fixture
-def others():
-    """Starts what has start(), stop() and remove(), and ends it."""
-    started = []
-
-    def start(server):
-        started.append(server)
-        return server.start()
-
-    yield start
-    for server in reversed(started):
-        server.stop()
-        server.remove()
-
-
 def test_before_postfix(mired, postfix):
     backend = recipes_postfix(postfix)
     m = configured(mired, "postfix", {"127.0.0.1:10025": f"127.0.0.1:{backend.port}"})

@@ -1,5 +1,7 @@
 """Kills a process at a system call of its own (tests/crash/kill_at.c), and mail that goes on meanwhile."""
 
+import collections
+import re
 import signal
 import subprocess
 import time
@@ -94,3 +96,19 @@ class Sender:
             if self.heard[-1] != 250:
                 time.sleep(0.02)  # what has died is started again after a pause
         return self.heard[-1]
+
+
+def copies_of(mails):
+    """How many of these messages have which token."""
+    return collections.Counter(re.search(rb"token-(\S+)", mail)[1].decode() for mail in mails)
+
+
+def each_is_there(mired, users, senders):
+    """In the end all have heard 250, and none a 5xx. Each message is there once; more often only where a try ended in
+    doubt."""
+    wrong = [(s.token, s.heard) for s in senders if [c for c in s.heard if c >= 500] or s.heard[-1] != 250]
+    assert not wrong, wrong
+    for user in users:
+        copies = copies_of(mired.delivered(user, count=len(senders)))
+        for s in senders:
+            assert 1 <= copies[s.token] <= 1 + s.doubts, (s.token, copies[s.token], s.heard, s.doubts)
