@@ -46,29 +46,25 @@ static void log_result(bool done, const char *event, const char *text)
     log_end(&l);
 }
 
-static void tell_result(const struct master *m, struct asker asker, bool done, const char *text)
+static void tell_result(const struct master *m, struct asker asker, enum note_result result,
+                        const char *text)
 {
     const struct child *c = child_by_pid(m, asker.pid);
 
     if (c && c->channel.fd >= 0)
-        channel_tell(c->channel.fd, NOTE_RESULT, done ? RESULT_DONE : RESULT_FAILED, asker.tag,
-                     text);
+        channel_tell(c->channel.fd, NOTE_RESULT, result, asker.tag, text);
 }
 
 void master_answer_busy(const struct master *m, struct asker asker)
 {
-    const struct child *c = child_by_pid(m, asker.pid);
-
-    if (c && c->channel.fd >= 0)
-        channel_tell(c->channel.fd, NOTE_RESULT, RESULT_BUSY, asker.tag,
-                     "another reload or upgrade is in progress");
+    tell_result(m, asker, RESULT_BUSY, "another reload or upgrade is in progress");
 }
 
 void master_answer(struct master *m, struct asker asker, bool done, const char *event,
                    const char *text)
 {
     log_result(done, event, text);
-    tell_result(m, asker, done, text);
+    tell_result(m, asker, done ? RESULT_DONE : RESULT_FAILED, text);
 }
 
 void master_refuse(struct master *m, struct asker asker, const char *event, const char *text)
@@ -77,7 +73,7 @@ void master_refuse(struct master *m, struct asker asker, const char *event, cons
 
     if (log_is_due(&m->refused_ms, EVERY_MS, clock_mono_ms()))
         log_result(false, event, text);
-    tell_result(m, asker, false, text);
+    tell_result(m, asker, RESULT_FAILED, text);
 }
 
 /* Logs each line of *b as a sentence of its own. */

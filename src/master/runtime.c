@@ -18,14 +18,11 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "auth/scram.h"
 #include "backend/counts.h"
-#include "base/channel.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/log_ring.h"
@@ -34,6 +31,7 @@
 #include "directory/cache.h"
 #include "fleet/orderbook.h"
 #include "master/folder.h"
+#include "master/runtime_part.h"
 #include "relay/partial_delivery.h"
 #include "tarpit/ledger.h"
 #include "tarpit/ledger_others.h"
@@ -43,7 +41,7 @@
 #include "tarpit/tried.h"
 #include "tarpit/tries.h"
 
-static int wrong(struct buf *errors, const char *what, const char *where, int error)
+int runtime_wrong(struct buf *errors, const char *what, const char *where, int error)
 {
     buf_addf(errors, "%s %s: %s\n", what, where, strerrordesc_np(-error));
     return -1;
@@ -62,7 +60,7 @@ static int enter(const struct runtime *h, struct borrowed *b, const char *path, 
     int error = folder_enter(b, path, &h->identity, mode);
 
     if (error)
-        return wrong(errors, "cannot make the folder", path, error);
+        return runtime_wrong(errors, "cannot make the folder", path, error);
     return 0;
 }
 
@@ -110,7 +108,7 @@ static int take_lock(struct runtime *h, struct buf *errors)
     snprintf(path, sizeof path, "%s/lock", h->run);
     h->lock = open_lock(path);
     if (h->lock < 0)
-        return wrong(errors, "cannot open", path, h->lock);
+        return runtime_wrong(errors, "cannot open", path, h->lock);
     if (flock(h->lock, LOCK_EX | LOCK_NB) < 0) {
         ssize_t n = pread(h->lock, pid, sizeof pid - 1, 0);
         buf_addf(errors,
@@ -122,7 +120,7 @@ static int take_lock(struct runtime *h, struct buf *errors)
     int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
     ssize_t written = ftruncate(h->lock, 0) < 0 ? -1 : pwrite(h->lock, pid, (size_t)n, 0);
     if (written != n)
-        return wrong(errors, "cannot write", path, written < 0 ? -errno : -ENOSPC);
+        return runtime_wrong(errors, "cannot write", path, written < 0 ? -errno : -ENOSPC);
     return 0;
 }
 
@@ -162,105 +160,6 @@ static int own_state(struct runtime *h, bool upgraded, struct buf *errors)
     return -1;
 }
 
-/* ---- unix sockets ---- */
-
-static int bind_unix(const struct runtime *h, const char *path, mode_t mode)
-{
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
-    size_t len = strlen(path);
-
-    if (len >= sizeof sa.sun_path)
-        return -ENAMETOOLONG;
-    memcpy(sa.sun_path, path, len);
-    if (unlink(path) < 0 && errno != ENOENT) /* what an earlier one left; we hold the lock */
-        return -errno;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -errno;
-    mode_t before = umask(0777); /* no client may connect before it has its owner and mode */
-    int bound = bind(fd, (struct sockaddr *)&sa, sizeof sa), error = bound < 0 ? -errno : 0;
-    umask(before);
-    bool give = h->identity.drop && geteuid() == 0; /* in a folder that is root's alone */
-    if (!error && ((give && lchown(path, h->identity.uid, h->identity.gid) < 0) ||
-                   chmod(path, mode) < 0 || listen(fd, SOMAXCONN) < 0))
-        error = -errno;
-    if (error)
-        close(fd);
-    return error ? error : fd;
-}
-
-/* Connections to the store wait here while it restarts, so there should be room for all that the
- * workers' pools can make. Only the first call gets beyond the machine's limit. */
-static int open_store_pair(struct runtime *h)
-{
-    const int octets = 4 << 20;
-
-    if (h->store_pair[0] >= 0) /* inherited */
-        return 0;
-    int error = channel_pair(h->store_pair);
-    if (!error && setsockopt(h->store_pair[0], SOL_SOCKET, SO_SNDBUFFORCE, &octets, sizeof octets))
-        setsockopt(h->store_pair[0], SOL_SOCKET, SO_SNDBUF, &octets, sizeof octets);
-    return error;
-}
-
-static mode_t store_mode(const struct runtime *h)
-{
-    return users_is_apart(&h->users, USERS_WORKER) ? 0660 : 0600;
-}
-
-/* Puts another socket in the place of one that is shut down, if that is possible. */
-static bool listen_again(const struct runtime *h, int *listener, const char *path, mode_t mode)
-{
-    if (*listener < 0 || !channel_has_ended(*listener))
-        return false;
-    int fd = bind_unix(h, path, mode);
-    if (fd < 0) {
-        log_error("cannot make %s again: %s; restart mired", path, strerrordesc_np(-fd));
-        return false;
-    }
-    close(*listener);
-    *listener = fd;
-    return true;
-}
-
-bool runtime_renew_control(struct runtime *h)
-{
-    return listen_again(h, &h->control_listen, h->control_path, 0660);
-}
-
-bool runtime_renew_store(struct runtime *h)
-{
-    int before[2] = {h->store_pair[0], h->store_pair[1]};
-    bool renewed = listen_again(h, &h->store_listen, h->store_path, store_mode(h));
-
-    if (!channel_is_shut(before))
-        return renewed;
-    h->store_pair[0] = -1;
-    if (open_store_pair(h) < 0) {
-        memcpy(h->store_pair, before, sizeof before);
-        return renewed;
-    }
-    close(before[0]);
-    close(before[1]);
-    return true;
-}
-
-static int open_sockets(struct runtime *h, struct buf *errors)
-{
-    if (h->store_listen < 0)
-        h->store_listen = bind_unix(h, h->store_path, store_mode(h));
-    if (h->store_listen < 0)
-        return wrong(errors, "cannot listen on", h->store_path, h->store_listen);
-    if (h->control_listen < 0)
-        h->control_listen = bind_unix(h, h->control_path, 0660);
-    if (h->control_listen < 0)
-        return wrong(errors, "cannot listen on", h->control_path, h->control_listen);
-    int error = open_store_pair(h);
-    if (error)
-        return wrong(errors, "cannot make", "the channel to the store", error);
-    return 0;
-}
-
 static void open_empty(struct runtime *h)
 {
     char path[4096];
@@ -294,6 +193,14 @@ static void *map_memory(const char *name, size_t size, int *fd)
     return at == MAP_FAILED ? NULL : at;
 }
 
+/* Zero, and not kept over an upgrade; NULL, and errno, on failure. */
+static void *map_for_children(size_t size)
+{
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    return at == MAP_FAILED ? NULL : at;
+}
+
 enum { DECOYS_SIZE = 4096 };
 
 static int open_decoys(struct runtime *h, struct buf *errors)
@@ -303,7 +210,7 @@ static int open_decoys(struct runtime *h, struct buf *errors)
     static_assert(sizeof(struct scram_shapes) <= DECOYS_SIZE, "the body of state/decoys");
     snprintf(path, sizeof path, "%s/decoys", h->state);
     int error = mapfile_open(&h->decoys, path, "mireddec", 1, DECOYS_SIZE);
-    return error ? wrong(errors, "cannot open", path, error) : 0;
+    return error ? runtime_wrong(errors, "cannot open", path, error) : 0;
 }
 
 static int open_memory(struct runtime *h, struct buf *errors)
@@ -312,28 +219,24 @@ static int open_memory(struct runtime *h, struct buf *errors)
     h->metrics.row =
         map_memory("mired metrics", RUNTIME_ROWS * sizeof(struct metrics_row), &h->metrics_fd);
     if (!h->metrics.row)
-        return wrong(errors, "cannot map", "the counters", -errno);
+        return runtime_wrong(errors, "cannot map", "the counters", -errno);
     h->shared = map_memory("mired shared", sizeof *h->shared, &h->shared_fd);
     h->counts = map_memory("mired counts", sizeof *h->counts, &h->counts_fd);
     if (!h->shared || !h->counts)
-        return wrong(errors, "cannot map", "shared memory", -errno);
+        return runtime_wrong(errors, "cannot map", "shared memory", -errno);
     h->log = log_ring_open(map_memory("mired log", log_ring_size(), &h->log_fd));
     if (!h->log)
         log_warn("cannot map the last lines of the log, `mirectl log` has none: %s",
                  strerror(errno));
-    void *turns =
-        mmap(NULL, turns_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (turns == MAP_FAILED)
-        return wrong(errors, "cannot map", "the table of turns", -errno);
-    h->turns = turns;
-    void *tries =
-        mmap(NULL, tries_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (tries == MAP_FAILED)
-        return wrong(errors, "cannot map", "the table of passwords out of turn", -errno);
-    h->tries = tries;
+    h->turns = map_for_children(turns_size());
+    if (!h->turns)
+        return runtime_wrong(errors, "cannot map", "the table of turns", -errno);
+    h->tries = map_for_children(tries_size());
+    if (!h->tries)
+        return runtime_wrong(errors, "cannot map", "the table of passwords out of turn", -errno);
     int error = sharing_open(&h->sharing);
     if (error)
-        return wrong(errors, "cannot map", "the table of shared connections", error);
+        return runtime_wrong(errors, "cannot map", "the table of shared connections", error);
     h->row_taken[RUNTIME_MASTER_ROW] = true;
     return 0;
 }
@@ -345,7 +248,7 @@ static int open_files(struct runtime *h, const struct config *config, struct buf
     snprintf(path, sizeof path, "%s/ledger", h->state);
     int error = ledger_open(&h->ledger, path, config->ledger_size);
     if (error)
-        return wrong(errors, "cannot open the ledger", path, error);
+        return runtime_wrong(errors, "cannot open the ledger", path, error);
     /* No other version makes this file, and this one sets it aside below. */
     snprintf(path, sizeof path, "%s/settled", h->state);
     if (mapfile_is(path, "MRDSETTL", 1))
@@ -357,26 +260,26 @@ static int open_files(struct runtime *h, const struct config *config, struct buf
     ledger_share(h->ledger, h->others);
     error = observed_open(&h->observed, path);
     if (error)
-        return wrong(errors, "cannot open", path, error);
+        return runtime_wrong(errors, "cannot open", path, error);
     snprintf(path, sizeof path, "%s/tried", h->state);
     error = tried_open(&h->tried, path);
     if (error)
-        return wrong(errors, "cannot open", path, error);
+        return runtime_wrong(errors, "cannot open", path, error);
     snprintf(path, sizeof path, "%s/retries", h->state);
     error = retries_open(&h->retries, path, RETRIES_SIZE);
     if (error)
-        return wrong(errors, "cannot open", path, error);
+        return runtime_wrong(errors, "cannot open", path, error);
     snprintf(path, sizeof path, "%s/settled", h->state);
     error = partial_open(&h->partial, path, config->partial_ms);
     if (error)
-        return wrong(errors, "cannot open", path, error);
+        return runtime_wrong(errors, "cannot open", path, error);
     snprintf(path, sizeof path, "%s/orders", h->state);
     error = orderbook_open(&h->orderbook, path);
     if (error)
-        return wrong(errors, "cannot open", path, error);
+        return runtime_wrong(errors, "cannot open", path, error);
     snprintf(path, sizeof path, "%s/answers", h->state);
     error = cache_open(&h->answers, path, CACHE_PLACES);
-    return error ? wrong(errors, "cannot open", path, error) : open_decoys(h, errors);
+    return error ? runtime_wrong(errors, "cannot open", path, error) : open_decoys(h, errors);
 }
 
 static int lock_run(struct runtime *h, struct buf *errors)
@@ -396,7 +299,7 @@ static int open_run(struct runtime *h, struct buf *errors)
     int r = enter(h, &b, h->run, 0755, errors);
 
     if (r == 0)
-        r = open_sockets(h, errors);
+        r = runtime_open_sockets(h, errors);
     if (r == 0)
         open_empty(h);
     folder_leave(&b);
@@ -465,21 +368,6 @@ static int open_state(struct runtime *h, const struct config *config, struct buf
     return r;
 }
 
-static void remove_sockets(const struct runtime *h)
-{
-    struct borrowed b;
-
-    if (!h->run) /* it was never opened */
-        return;
-    if (folder_enter(&b, h->run, &h->identity, 0755) == 0) {
-        if (h->store_listen >= 0)
-            unlink(h->store_path);
-        if (h->control_listen >= 0)
-            unlink(h->control_path);
-    }
-    folder_leave(&b);
-}
-
 /* ---- the whole ---- */
 
 void runtime_init(struct runtime *h)
@@ -507,7 +395,7 @@ int runtime_open(struct runtime *h, const struct config *config, struct buf *err
         return -1;
     }
     if (error)
-        return wrong(errors, "cannot look up the user", config->user, error);
+        return runtime_wrong(errors, "cannot look up the user", config->user, error);
     users_find(&h->users, &h->identity);
     if (users_check_root(&h->users, errors) < 0)
         return -1;
@@ -518,7 +406,7 @@ int runtime_open(struct runtime *h, const struct config *config, struct buf *err
     if (!h->fixed || !config_keep_fixed(h->fixed, config, NULL) || !h->state || !h->run ||
         !h->user || asprintf(&h->store_path, "%s/store", h->run) < 0 ||
         asprintf(&h->control_path, "%s/control", h->run) < 0)
-        return wrong(errors, "cannot start", "mired", -ENOMEM);
+        return runtime_wrong(errors, "cannot start", "mired", -ENOMEM);
     bool inherited = h->lock >= 0;
     if (lock_run(h, errors) < 0 || make_state(h, errors) < 0 ||
         own_state(h, inherited, errors) < 0 ||
@@ -545,7 +433,7 @@ void runtime_close(struct runtime *h)
         close(h->handoff[i][1]);
     }
     free(h->handoff);
-    remove_sockets(h);
+    runtime_remove_sockets(h);
     cache_close(h->answers);
     mapfile_close(&h->decoys);
     partial_close(h->partial);
