@@ -274,33 +274,31 @@ struct tarpit_permit tarpit_ask(struct tarpit *t, const struct tarpit_who *who, 
 
 enum { TRIES_PERIOD_MS = 3600 * 1000 };
 
-static struct tries_rate rate_of_account(const struct tarpit *t)
+static struct ledger_rate rate_of_account(const struct tarpit_rules *r)
 {
-    return (struct tries_rate){t->rules.login_tries, TRIES_PERIOD_MS};
+    return (struct ledger_rate){r->login_tries, TRIES_PERIOD_MS};
 }
 
 uint32_t tarpit_tries_left(const struct tarpit_rules *r, const struct tries *tries, uint64_t known,
                            uint64_t now)
 {
-    struct tries_rate rate = {r->login_tries, TRIES_PERIOD_MS};
-
-    return tries ? tries_left(tries, known, rate, now) : 0;
+    return tries ? tries_left(tries, known, rate_of_account(r), now) : 0;
 }
 
 /* All accounts that know a network have so much together: of a network with thousands of users,
  * whose names a guesser may know, each would have a few guesses. */
-static struct tries_rate rate_of_network(const struct tarpit *t)
+static struct ledger_rate rate_of_network(const struct tarpit_rules *r)
 {
-    return (struct tries_rate){t->rules.login_tries * TARPIT_TRIES_OF_NETWORK, TRIES_PERIOD_MS};
+    return (struct ledger_rate){r->login_tries * TARPIT_TRIES_OF_NETWORK, TRIES_PERIOD_MS};
 }
 
 static bool take_try(struct tarpit *t, const struct tarpit_who *who, uint64_t here, uint64_t now)
 {
-    if (!tries_take(t->tries, here, rate_of_account(t), now))
+    if (!tries_take(t->tries, here, rate_of_account(&t->rules), now))
         return false;
-    if (tries_take(t->tries, who->network, rate_of_network(t), now))
+    if (tries_take(t->tries, who->network, rate_of_network(&t->rules), now))
         return true;
-    tries_give(t->tries, here, rate_of_account(t), now);
+    tries_give(t->tries, here, rate_of_account(&t->rules), now);
     return false;
 }
 
@@ -336,8 +334,8 @@ struct tarpit_permit tarpit_ask_password(struct tarpit *t, const struct tarpit_w
 
 static void give_try(struct tarpit *t, const struct tarpit_who *who, uint64_t here, uint64_t now)
 {
-    tries_give(t->tries, here, rate_of_account(t), now);
-    tries_give(t->tries, who->network, rate_of_network(t), now);
+    tries_give(t->tries, here, rate_of_account(&t->rules), now);
+    tries_give(t->tries, who->network, rate_of_network(&t->rules), now);
 }
 
 void tarpit_no_verdict(struct tarpit *t, const struct tarpit_who *who,

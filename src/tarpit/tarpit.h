@@ -114,9 +114,9 @@ struct tarpit_hold tarpit_greet(const struct tarpit *t, const struct tarpit_who 
 void tarpit_greeted(struct tarpit *t, const struct tarpit_who *who, uint64_t now);
 
 /* R4..R7: asks before a verdict is looked up (RCPT, AUTH). `user` is the account that AUTH names
- * (R14); empty for RCPT, for which tarpit_ask_recipient() is better. The caller keeps the permit until the verdict is known, and passes it to
- * tarpit_verdict(). If `masked` is set, the caller must not query the directory; it sends the
- * masked reply, held for hold.ms. */
+ * (R14); empty for RCPT, for which tarpit_ask_recipient() is better. The caller keeps the permit until
+ * the verdict is known, and passes it to tarpit_verdict(). If `masked` is set, the caller must not
+ * query the directory; it sends the masked reply, held for hold.ms. */
 struct tarpit_permit {
     struct tarpit_hold hold;       /* when masked */
     uint64_t turn_begin, turn_end; /* wall ms; 0: no turn was taken yet */

@@ -21,14 +21,14 @@ size_t tries_size(void)
     return sizeof(struct tries);
 }
 
-static uint64_t length_of(struct tries_rate rate)
+static uint64_t length_of(struct ledger_rate rate)
 {
     return 1 + (rate.period_ms - 1) / rate.most;
 }
 
 /* When the bucket will be empty; `now` if it is. An end that is further away than a full bucket's
  * dates from before the clock was set back, or from an earlier, slower rate. */
-static uint64_t end_of(uint64_t word, struct tries_rate rate, uint64_t now)
+static uint64_t end_of(uint64_t word, struct ledger_rate rate, uint64_t now)
 {
     uint64_t end = word & END, full = rate.period_ms + length_of(rate);
 
@@ -55,7 +55,7 @@ static int find(const _Atomic uint64_t set[WAYS], uint64_t key, uint64_t *word)
 }
 
 /* The same, or else a free way. */
-static int find_or_free(const _Atomic uint64_t set[WAYS], uint64_t key, struct tries_rate rate,
+static int find_or_free(const _Atomic uint64_t set[WAYS], uint64_t key, struct ledger_rate rate,
                         uint64_t now, uint64_t *word)
 {
     int way = find(set, key, word);
@@ -78,7 +78,7 @@ static unsigned set_of(uint64_t key)
     return (key >> 8) % SETS;
 }
 
-bool tries_take(struct tries *t, uint64_t key, struct tries_rate rate, uint64_t now)
+bool tries_take(struct tries *t, uint64_t key, struct ledger_rate rate, uint64_t now)
 {
     _Atomic uint64_t *set = t->word[set_of(key)];
 
@@ -97,7 +97,7 @@ bool tries_take(struct tries *t, uint64_t key, struct tries_rate rate, uint64_t 
     }
 }
 
-void tries_give(struct tries *t, uint64_t key, struct tries_rate rate, uint64_t now)
+void tries_give(struct tries *t, uint64_t key, struct ledger_rate rate, uint64_t now)
 {
     _Atomic uint64_t *set = t->word[set_of(key)];
     uint64_t word, end;
@@ -112,7 +112,7 @@ void tries_give(struct tries *t, uint64_t key, struct tries_rate rate, uint64_t 
     } while (!atomic_compare_exchange_weak(&set[way], &word, word_of(key, end - length_of(rate))));
 }
 
-uint32_t tries_left(const struct tries *t, uint64_t key, struct tries_rate rate, uint64_t now)
+uint32_t tries_left(const struct tries *t, uint64_t key, struct ledger_rate rate, uint64_t now)
 {
     uint64_t word;
 

@@ -1,5 +1,5 @@
 /* R14: how many passwords were checked out of turn. A leaky bucket for each key: it has room for
- * `most`, and a full one runs empty in `period_ms`. So in any window of w ms it takes at most
+ * rate.most (0: takes nothing), and a full one runs empty in rate.period_ms (up to a day). So in any window of w ms it takes at most
  * most * (1 + w / period_ms).
  *
  * One table of fixed size in memory that all workers share, zero at first, so connections to
@@ -18,23 +18,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct tries; /* opaque */
+#include "tarpit/ledger_allowance.h"
 
-struct tries_rate {
-    uint32_t most;      /* 0: takes nothing */
-    uint64_t period_ms; /* > 0, up to a day */
-};
+struct tries; /* opaque */
 
 /* The size of the mapping in octets: whole pages. */
 size_t tries_size(void);
 
 /* Takes one of `key`. False, and nothing is taken, if the bucket has no room for it. */
-bool tries_take(struct tries *t, uint64_t key, struct tries_rate rate, uint64_t now);
+bool tries_take(struct tries *t, uint64_t key, struct ledger_rate rate, uint64_t now);
 
 /* Gives back one that was taken. */
-void tries_give(struct tries *t, uint64_t key, struct tries_rate rate, uint64_t now);
+void tries_give(struct tries *t, uint64_t key, struct ledger_rate rate, uint64_t now);
 
 /* How many more can be taken now. */
-uint32_t tries_left(const struct tries *t, uint64_t key, struct tries_rate rate, uint64_t now);
+uint32_t tries_left(const struct tries *t, uint64_t key, struct ledger_rate rate, uint64_t now);
 
 #endif

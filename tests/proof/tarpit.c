@@ -45,7 +45,7 @@ bool ledger_mark(struct ledger *l, const struct ledger_key *k, uint64_t now, uin
     return any_choice & 1;
 }
 
-bool tries_take(struct tries *t, uint64_t key, struct tries_rate rate, uint64_t now)
+bool tries_take(struct tries *t, uint64_t key, struct ledger_rate rate, uint64_t now)
 {
     return any_choice & 1;
 }

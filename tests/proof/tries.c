@@ -8,7 +8,7 @@ static _Alignas(64) uint64_t table[1 << 13];
 
 int main(void)
 {
-    struct tries_rate rate = {(uint32_t)up_to(10000), 1 + up_to(24 * 3600000 - 1)};
+    struct ledger_rate rate = {(uint32_t)up_to(10000), 1 + up_to(24 * 3600000 - 1)};
     uint64_t now = up_to(UINT64_C(1) << 41), key = any_number;
     struct tries *t = (struct tries *)table;
 

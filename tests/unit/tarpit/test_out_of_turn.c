@@ -32,7 +32,7 @@ static uint32_t dice(uint32_t n)
 
 /* ---- buckets ---- */
 
-static const struct tries_rate six = {6, HOUR};
+static const struct ledger_rate six = {6, HOUR};
 #define KEY   (UINT64_C(7) << 42 | 7 << 8)
 #define OTHER (UINT64_C(8) << 42 | 7 << 8)
 
@@ -63,7 +63,7 @@ static void test_a_bucket_has_room_for_six_and_runs_empty_in_an_hour(void **stat
     assert_int_equal(take_all(t, KEY, T0 + 10 * MINUTE - 1), 0);
     assert_int_equal(take_all(t, KEY, T0 + 10 * MINUTE), 1);
     assert_int_equal(take_all(t, KEY, T0 + 70 * MINUTE), 6);
-    assert_false(tries_take(t, KEY, (struct tries_rate){0, HOUR}, T0 + DAY));
+    assert_false(tries_take(t, KEY, (struct ledger_rate){0, HOUR}, T0 + DAY));
     free(t);
 }
 
