@@ -269,4 +269,7 @@ bool config_is_trap(const struct config *c, struct span address);
 /* True when `domain` (folded) is one of ours. */
 bool config_is_local(const struct config *c, struct span domain);
 
+/* The same for the domain of an address, which need not be folded; true for a bare <postmaster>. */
+bool config_is_local_address(const struct config *c, struct span address);
+
 #endif

@@ -72,14 +72,31 @@ struct route config_login_backends(const struct config *c, struct span user)
     return config_route(c, ROUTE_BACKEND, config_login_domain(user, room));
 }
 
-struct route config_address_route(const struct config *c, enum route_kind kind, struct span address)
+/* The domain of an address, folded in `room`; empty: it has no valid one. A bare <postmaster> belongs
+ * to the first domain. */
+static struct span address_domain(const struct config *c, struct span address,
+                                  char room[ADDRESS_MAX * 4])
 {
-    char folded[ADDRESS_MAX * 4];
     size_t sign = address_sign(address);
     struct mailbox box = {SPAN("x"), span_after(address, sign + 1)};
 
     if (sign == address.len)
-        return config_route(c, kind, config_own_domain(c));
-    size_t len = mailbox_fold(&box, folded, sizeof folded);
-    return config_route(c, kind, len > 2 ? (struct span){folded + 2, len - 2} : (struct span){0});
+        return config_own_domain(c);
+    size_t len = mailbox_fold(&box, room, ADDRESS_MAX * 4);
+    return len > 2 ? (struct span){room + 2, len - 2} : (struct span){0};
+}
+
+struct route config_address_route(const struct config *c, enum route_kind kind, struct span address)
+{
+    char room[ADDRESS_MAX * 4];
+
+    return config_route(c, kind, address_domain(c, address, room));
+}
+
+bool config_is_local_address(const struct config *c, struct span address)
+{
+    char room[ADDRESS_MAX * 4];
+
+    return address_sign(address) == address.len ||
+           config_is_local(c, address_domain(c, address, room));
 }

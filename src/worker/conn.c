@@ -68,6 +68,14 @@ bool conn_is_exempt(const struct worker *w, const struct addr *peer)
            lists_trust(w, peer);
 }
 
+bool conn_may_relay(const struct worker *w, const struct conn *c)
+{
+    const struct config_networks *relay = &w->config->relay;
+
+    return (c->smtp.flags & SMTP_AUTHENTICATED) ||
+           networks_contain(relay->at, relay->count, &c->peer);
+}
+
 static struct span domain_of(struct span sender)
 {
     const char *sign = sender.len ? memrchr(sender.at, '@', sender.len) : NULL;

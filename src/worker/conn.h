@@ -70,6 +70,9 @@ void conn_shut(struct worker *w, struct conn *c, enum reply_id id);
 /* Whether clients with that address are exempt, by `exempt` or by what is known from the DNS. */
 bool conn_is_exempt(const struct worker *w, const struct addr *peer);
 
+/* Whether it may send to domains that are not ours: it has logged in, or is in `relay`. */
+bool conn_may_relay(const struct worker *w, const struct conn *c);
+
 /* Whether the client's offences are not booked: it is exempt, also by the ledger, or logged in. */
 bool conn_is_spared(struct worker *w, const struct conn *c);
 

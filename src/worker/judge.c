@@ -187,17 +187,17 @@ static bool pauses(struct worker *w, struct conn *c)
 {
     const struct config_listen *listen = &w->config->listen[c->listener];
 
-    return !listen->submission && listen->tls != TLS_IMPLICIT &&
-           !proxied_is_balancer(w, c->listener, &c->peer) && guard_has_room(w, c);
+    return listen->tls != TLS_IMPLICIT && !proxied_is_balancer(w, c->listener, &c->peer) &&
+           guard_has_room(w, c);
 }
 
 struct tarpit_hold judge_greet(struct worker *w, struct conn *c)
 {
+    if (is_for_users(w, c))
+        return nothing;
     struct tarpit_who who = conn_who(w, c);
     bool paused = pauses(w, c);
 
-    if (is_for_users(w, c))
-        return nothing;
     if (w->config->observe) {
         observe(w, c, (struct shadow_step){.kind = paused ? SHADOW_GREET : SHADOW_WAIT});
         return nothing;

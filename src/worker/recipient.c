@@ -151,9 +151,7 @@ static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_p
 static void judge_abroad(struct worker *w, struct conn *c, const struct tarpit_permit *permit,
                          struct span address)
 {
-    const struct config_networks *relay = &w->config->relay;
-    bool may =
-        (c->smtp.flags & SMTP_AUTHENTICATED) || networks_contain(relay->at, relay->count, &c->peer);
+    bool may = conn_may_relay(w, c);
 
     if (may && w->relay && relay_only_stores(w->relay, address)) {
         struct reply not_here = reply_make(REPLY_NOT_HERE, address);

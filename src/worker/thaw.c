@@ -5,7 +5,6 @@
 
 #include "base/sockaddr.h"
 #include "config/config.h"
-#include "smtp/address.h"
 #include "worker/conn.h"
 #include "worker/proxied.h"
 #include "worker/worker_part.h"
@@ -36,31 +35,17 @@ bool thaw_is_client(const struct worker *w, int fd, uint16_t listener, const str
            proxied_is_balancer(w, listener, &peer);
 }
 
-static bool is_local(const struct config *config, struct span address)
-{
-    char folded[ADDRESS_MAX * 4];
-    size_t at = address_sign(address);
-    struct mailbox box = {span_first(address, at), span_after(address, at + 1)};
-    size_t len = mailbox_fold(&box, folded, sizeof folded);
-    struct span whole = {folded, len};
-
-    if (at >= address.len) /* <postmaster> */
-        return true;
-    return len && config_is_local(config, span_after(whole, address_sign(whole) + 1));
-}
-
 bool thaw_is_strangers(const struct worker *w, const struct conn *c)
 {
-    const struct config_networks *relay = &w->config->relay;
     struct envelope_recipient r = {0};
 
     if (c->smtp.flags & (SMTP_AUTHENTICATED | SMTP_TLS_ON) ||
         (c->smtp.flags & SMTP_LOCAL && !addr_is_loopback(&c->peer)))
         return false;
-    if (networks_contain(relay->at, relay->count, &c->peer))
+    if (conn_may_relay(w, c))
         return true;
     while (envelope_next(&c->smtp.envelope, &r))
-        if (!is_local(w->config, r.address))
+        if (!config_is_local_address(w->config, r.address))
             return false;
     return true;
 }
