@@ -2,8 +2,8 @@
  * processes that connect to backends read it.
  *
  * A clerk looks names up (lookers.h), because that blocks; workers never do. The one writer fills a
- * second copy of an entry and then makes it current. So readers get a consistent set of addresses, and a
- * process that dies leaves no lock. */
+ * second copy of an entry and then makes it current. So readers get a consistent set of addresses,
+ * and a process that dies leaves no lock. */
 #ifndef MIRED_BACKEND_ADDRESSES_H
 #define MIRED_BACKEND_ADDRESSES_H
 

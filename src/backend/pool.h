@@ -1,8 +1,8 @@
 /* Connections to backends, kept open and shared by all messages of a worker.
  *
- * A backend has links (connections) and a line of deliveries that wait for one, in which clients take
- * turns. A link is busy for the milliseconds of one burst. The pool learns a backend's state and extensions by connecting to
- * it. Runs in a worker's loop; not thread-safe. */
+ * A backend has links (connections) and a line of deliveries that wait for one, in which clients
+ * take turns. A link is busy for the milliseconds of one burst. The pool learns a backend's state and
+ * extensions by connecting to it. Runs in a worker's loop; not thread-safe. */
 #ifndef MIRED_BACKEND_POOL_H
 #define MIRED_BACKEND_POOL_H
 

@@ -1,5 +1,6 @@
 /* Opens and closes the links of a backend, says what a link may be used for, and keeps the line of
- * those that wait for one. Private to src/backend. Everything runs in the worker's loop, and nothing blocks. */
+ * those that wait for one. Private to src/backend. Everything runs in the worker's loop, and nothing
+ * blocks. */
 #ifndef MIRED_BACKEND_POOL_PART_H
 #define MIRED_BACKEND_POOL_PART_H
 

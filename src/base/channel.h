@@ -43,8 +43,8 @@ bool channel_has_ended(int fd);
 int channel_send(int fd, const struct note *n);
 
 /* The same for a note that another process wants to be passed on: -EAGAIN, too, when three quarters of
- * the channel are in use. So a process that was taken over cannot fill the channels of others, and what the sender
- * itself has to say finds room. */
+ * the channel are in use. So a process that was taken over cannot fill the channels of others, and
+ * what the sender itself has to say finds room. */
 int channel_pass(int fd, const struct note *n);
 
 /* Shorthand without descriptors; text may be NULL. */

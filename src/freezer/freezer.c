@@ -72,14 +72,20 @@ static void leave_to_next(struct freezer *f, int error)
     f->loop.stop = true;
 }
 
+static int open_table(const struct freezer *f, struct frozen_table **table)
+{
+    char path[FREEZER_PATH];
+
+    return table_open(table, freezer_path(f->params->config->state, path), FREEZER_RECORDS,
+                      f->loop.wall, FREEZER_KEEP_MS);
+}
+
 /* Checks all of the table and builds its lists. */
 static void open_again(struct freezer *f)
 {
     struct frozen_table *whole;
-    char path[FREEZER_PATH];
+    int r = open_table(f, &whole);
 
-    (void)freezer_path(f->params->config->state, path);
-    int r = table_open(&whole, path, FREEZER_RECORDS, f->loop.wall, FREEZER_KEEP_MS);
     if (r < 0) {
         leave_to_next(f, r);
         return;
@@ -375,12 +381,8 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
 static int begin_serving(struct freezer *f)
 {
     const struct freezer_params *params = f->params;
-    char path[FREEZER_PATH];
+    int r = f->unprepared ? f->unprepared : open_table(f, &f->table);
 
-    (void)freezer_path(params->config->state, path);
-    int r = f->unprepared
-                ? f->unprepared
-                : table_open(&f->table, path, FREEZER_RECORDS, f->loop.wall, FREEZER_KEEP_MS);
     if (r < 0)
         return r;
     f->begun_ms = f->loop.wall;

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/channel.h"
 #include "freezer/handoff.h"
 
 struct wire_item {
@@ -65,7 +66,7 @@ int handoff_send(int sock, struct handoff *h)
         memcpy(CMSG_DATA(c) + i * sizeof(int), &item->fd, sizeof(int));
     }
     if (sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-        return errno == ETOOMANYREFS || errno == ENOBUFS || errno == ENOMEM ? -EAGAIN : -errno;
+        return errno == ETOOMANYREFS || channel_may_again(-errno) ? -EAGAIN : -errno;
     h->count = 0;
     h->used = 0;
     return 0;
@@ -122,9 +123,7 @@ int handoff_read(int sock, struct handoff *h)
 
     ssize_t n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (n <= 0)
-        return n == 0                                                  ? 0
-               : errno == EINTR || errno == ENOMEM || errno == ENOBUFS ? -EAGAIN
-                                                                       : -errno;
+        return n == 0 ? 0 : channel_may_again(-errno) ? -EAGAIN : -errno;
     uint32_t fds = take_rights(&msg, fd);
     if (n >= (ssize_t)sizeof wire && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) &&
         unpack(h, &wire, fd, fds, (size_t)n - sizeof wire))
