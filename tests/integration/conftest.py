@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from lib import netns
+from lib import netns, temporary
 from lib.frozen import FROZEN
 from lib.mired import Mired, PROGRAM
 from lib.postfix import Postfix
@@ -48,6 +48,20 @@ def pytest_collection_modifyitems(items):
         ordered += mine + rest[: chunk - len(mine)]
         del rest[: chunk - len(mine)]
     items[:] = ordered + rest
+
+
+@pytest.fixture(autouse=True)
+def folders():
+    """What a test made is removed behind it, whoever of its fixtures ended early."""
+    before = temporary.there()
+    yield
+    for made in temporary.there() - before:
+        temporary.remove(made)
+
+
+def pytest_sessionfinish():
+    for made in temporary.there():
+        temporary.remove(made)
 
 
 @pytest.fixture

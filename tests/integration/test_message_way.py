@@ -4,15 +4,13 @@ import contextlib
 import os
 import pathlib
 import random
-import shutil
 import subprocess
-import tempfile
 import threading
 import time
 
 import pytest
 
-from lib import load, ports, processes, sockets
+from lib import load, ports, processes, sockets, temporary
 from lib.certificates import Authority
 from lib.daemon import Daemon
 from lib.dovecot import Dovecot
@@ -73,9 +71,9 @@ def stack():
 
 @pytest.fixture(scope="module")
 def certificate():
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-way-"))
+    folder = temporary.folder("way-")
     yield Authority(folder).issue("mx.example.test")
-    shutil.rmtree(folder)
+    temporary.remove(folder)
 
 
 def arrived(folder):

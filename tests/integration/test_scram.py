@@ -1,17 +1,15 @@
 """AUTH SCRAM-SHA-256 and -PLUS: with a file and with Dovecot, by real clients, and what it must not tell."""
 
 import hashlib
-import pathlib
 import re
 import shutil
 import ssl
 import subprocess
-import tempfile
 import time
 
 import pytest
 
-from lib import ports, processes
+from lib import ports, processes, temporary
 from lib.certificates import Authority
 from lib.dovecot import Dovecot
 from lib.mired import PASSWORDS, password_file
@@ -26,11 +24,11 @@ NOBODY = "nobody@example.test"
 @pytest.fixture(scope="module")
 def tls():
     """(the authority's file, lines for mired.conf)"""
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-scram-"))
+    folder = temporary.folder("scram-")
     authority = Authority(folder)
     certificate, key = authority.issue("localhost")
     yield authority.file, f'tls {{ certificate = "{certificate}" key = "{key}" }}\n'
-    shutil.rmtree(folder)
+    temporary.remove(folder)
 
 
 @pytest.fixture

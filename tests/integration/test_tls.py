@@ -8,12 +8,11 @@ import re
 import shutil
 import ssl
 import subprocess
-import tempfile
 import time
 
 import pytest
 
-from lib import ports, strange
+from lib import ports, strange, temporary
 from lib.certificates import Authority
 from lib.mired import PASSWORDS, PROGRAM, SANITIZED
 from lib.smtp import Client
@@ -25,9 +24,9 @@ USER = "alice@example.test"
 
 @pytest.fixture(scope="module")
 def folder():
-    path = pathlib.Path(tempfile.mkdtemp(prefix="mired-tls-"))
+    path = temporary.folder("tls-")
     yield path
-    shutil.rmtree(path)
+    temporary.remove(path)
 
 
 @pytest.fixture(scope="module")

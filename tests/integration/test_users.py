@@ -9,11 +9,10 @@ import pathlib
 import re
 import shutil
 import subprocess
-import tempfile
 
 import pytest
 
-from lib import power, processes
+from lib import power, processes, temporary
 from lib.mired import SANITIZED, SOURCE, Mired
 from lib.smtp import Client, deliver
 from lib.waiting import until
@@ -34,8 +33,7 @@ class Users:
     """/etc/passwd and /etc/group of the namespace."""
 
     def __init__(self):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-users-"))
-        self.folder.chmod(0o755)
+        self.folder = temporary.folder("users-")
         for name in ("passwd", "group"):
             shutil.copy(f"/etc/{name}", self.folder / name)
         self.add(ALL)
@@ -60,7 +58,7 @@ class Users:
 def users():
     made = Users()
     yield made
-    shutil.rmtree(made.folder)
+    temporary.remove(made.folder)
 
 
 @pytest.fixture

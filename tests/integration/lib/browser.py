@@ -2,9 +2,7 @@
 
 import base64
 import json
-import pathlib
 import shutil
-import tempfile
 import time
 
 import pytest
@@ -15,6 +13,7 @@ from selenium import webdriver  # noqa: E402
 from selenium.webdriver.chrome.options import Options  # noqa: E402
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 
+from . import temporary  # noqa: E402
 from .waiting import PATIENCE, until  # noqa: E402
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -70,7 +69,7 @@ class Browser:
     def __init__(self, width=1600, height=1200, dark=False):
         if not CHROMIUM or not DRIVER:
             pytest.skip("chromium or chromium-driver is not installed")
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-browser-"))
+        self.folder = temporary.folder("browser-")
         options = Options()
         options.binary_location = CHROMIUM
         for switch in (*SWITCHES, f"--user-data-dir={self.folder}"):
@@ -128,4 +127,4 @@ class Browser:
 
     def close(self):
         self.driver.quit()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        temporary.remove(self.folder)

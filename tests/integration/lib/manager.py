@@ -1,7 +1,7 @@
 """A systemd of the test's own, which runs mired's unit with all that the unit forbids.
 
-It is process 1 of a PID namespace, in a cgroup of its own. /etc is a copy, and /run and /var/lib are empty, so that the
-package's scripts can make users there. Nothing of the machine is touched but the cgroup, which is removed at the end;
+It is process 1 of a PID namespace, in a cgroup of its own. /etc is a copy, and /run, /tmp and /var/lib are empty, so that
+the package's scripts can make users there. Nothing of the machine is touched but the cgroup, which is removed at the end;
 the kernel's settings are read-only for it. The network is the machine's. The test reads files through `root`.
 """
 
@@ -9,10 +9,9 @@ import os
 import pathlib
 import shutil
 import subprocess
-import tempfile
 import time
 
-from . import processes
+from . import processes, temporary
 from .mired import BUILD, SOURCE
 from .waiting import until
 
@@ -54,6 +53,9 @@ mount --bind $1/console /dev/console
 if [ -e /usr/sbin/policy-rc.d ]; then # it may forbid services, as in containers
     mount --bind /bin/true /usr/sbin/policy-rc.d
 fi
+for folder in /tmp /var/tmp; do # systemd makes some there for the unit
+    mount -t tmpfs -o mode=1777 tmpfs $folder
+done
 exec env -i PATH=@PATH@ container=mired-test \\
     SYSTEMD_UNIT_PATH=/etc/systemd/system:/run/units @SYSTEMD@ --system --unit=start.target --show-status=no
 """.replace("@SYSTEMD@", SYSTEMD).replace("@PATH@", PATH)
@@ -77,7 +79,7 @@ class Manager:
     """It has the unit, and no mired.conf yet. `pid` is its process 1."""
 
     def __init__(self):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-systemd-"))
+        self.folder = temporary.folder("systemd-")
         for name in ("mired", "mirectl"):
             shutil.copy(BUILD / name, self.folder / name)
         shutil.copy(SOURCE / "dist/separate-users.conf", self.folder)
@@ -158,7 +160,7 @@ class Manager:
             processes.wait_gone([self.pid], 60)
         self.output.close()
         self._remove_group()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        temporary.remove(self.folder)
 
     def _remove_group(self):
         """The cgroup, from the machine's own mount of cgroup2."""

@@ -10,10 +10,9 @@ import shlex
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 
-from . import ports, processes
+from . import ports, processes, temporary
 from .daemon import Daemon
 from .late import LATE, LateKeeper
 from .waiting import PATIENCE, until
@@ -61,8 +60,7 @@ class Mired:
     ):
         self.program = program
         self.prefix = [*UNDER, *prefix]  # a command that runs it
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-"))
-        self.folder.chmod(0o755)
+        self.folder = temporary.folder("")
         self.host = host
         self.port, self.submission = ports.free(), ports.free()
         self.mail = self.folder / "state" / "mail"
@@ -246,7 +244,7 @@ class Mired:
         self.daemon.output.wait_end()
 
     def remove(self):
-        shutil.rmtree(self.folder, ignore_errors=True)
+        temporary.remove(self.folder)
 
     def delivered(self, address, timeout=PATIENCE, count=1):
         """The messages in an address's Maildir, oldest first, once there are `count`."""

@@ -1,13 +1,11 @@
 """What the real servers of the tests have in common: a folder of their own, a foreground process, an end."""
 
 import os
-import pathlib
-import shutil
 import signal
-import tempfile
 
 import pytest
 
+from . import temporary
 from .daemon import Daemon
 
 
@@ -20,8 +18,7 @@ class Service:
             pytest.skip(f"{name} is not installed")
         if root and os.geteuid() != 0:
             pytest.skip(f"{name} takes a user of its own as root only")
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"mired-{name.lower()}-"))
-        self.folder.chmod(0o755)
+        self.folder = temporary.folder(f"{name.lower()}-")
         self.daemon = None
 
     def run(self, arguments, port=None, **wait):
@@ -49,4 +46,4 @@ class Service:
         self.daemon = None
 
     def remove(self):
-        shutil.rmtree(self.folder, ignore_errors=True)
+        temporary.remove(self.folder)

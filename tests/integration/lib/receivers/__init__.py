@@ -5,11 +5,10 @@ import os
 import pathlib
 import re
 import shutil
-import tempfile
 
 import pytest
 
-from .. import ports, processes, senders
+from .. import ports, processes, senders, temporary
 from ..daemon import Daemon
 from ..mired import PEOPLE, read_maildir
 from ..waiting import PATIENCE, until
@@ -29,8 +28,7 @@ class Receiver:
         if not (senders.FOLDER / name).is_dir():
             pytest.skip(f"{name} is not there (scripts/senders)")
         self.name, self.greets, self.daemon = name, greets, None
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"mired-{name}-"))
-        self.folder.chmod(0o755)
+        self.folder = temporary.folder(f"{name}-")
         self.port = ports.free()
         assert "10025" in recipe
         (self.folder / "recipe").write_text(recipe.replace("10025", str(self.port)))
@@ -67,4 +65,4 @@ class Receiver:
         self.daemon = None
 
     def remove(self):
-        shutil.rmtree(self.folder, ignore_errors=True)
+        temporary.remove(self.folder)

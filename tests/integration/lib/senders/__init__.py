@@ -4,11 +4,11 @@ import os
 import pathlib
 import shutil
 import subprocess
-import tempfile
 import time
 
 import pytest
 
+from .. import temporary
 from ..waiting import PATIENCE
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -24,8 +24,7 @@ def send(name, port, *recipients, timeout=PATIENCE, until=lambda: False, again=N
         pytest.skip("mount name spaces need root")
     if not (FOLDER / name).is_dir():
         pytest.skip(f"{name} is not there (scripts/senders)")
-    folder = pathlib.Path(tempfile.mkdtemp(prefix=f"mired-{name}-"))
-    folder.chmod(0o755)
+    folder = temporary.folder(f"{name}-")
     script = shutil.copy(HERE / f"{name}.sh", folder / "send.sh")
     begun = time.monotonic()
     try:
@@ -51,4 +50,4 @@ def send(name, port, *recipients, timeout=PATIENCE, until=lambda: False, again=N
         print(f"--- {name}: {said}")
         return said.get("box", ""), seconds
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        temporary.remove(folder)
