@@ -80,11 +80,15 @@ static bool open_sources(struct directory *d, bool confirmed)
 {
     const struct config *config = d->config;
     uint32_t lists = routes_lists(config->routes, ROUTE_BACKEND);
-    size_t count = 0;
+    size_t count = 0, remote = 0;
     bool good = true;
 
-    for (size_t i = 0; i < config->recipients_count; i++)
-        count += sources_of(d, i, lists, NULL, confirmed, &good);
+    for (size_t i = 0; i < config->recipients_count; i++) {
+        size_t its = sources_of(d, i, lists, NULL, confirmed, &good);
+        count += its;
+        remote += config->recipients[i].kind == RECIPIENTS_FILE ? 0 : its;
+    }
+    hung_open(d, remote);
     d->source = calloc(count + 1, sizeof *d->source);
     d->first = calloc(config->recipients_count + 1, sizeof *d->first);
     d->place = reallocarray(NULL, config->recipients_count * lists + 1, sizeof *d->place);
@@ -102,17 +106,17 @@ static bool open_sources(struct directory *d, bool confirmed)
 
 static bool open_all(struct directory *d, bool confirmed)
 {
-    const struct config *config = d->config;
-    struct askers_params params = {.most = d->most,
+    d->traps = traps_open(d->config, confirmed);
+    d->fair = fair_open(d->most, WAITING_MAX, d->slots + 1);
+    if (!d->traps || !d->fair || !open_sources(d, confirmed))
+        return false;
+    struct askers_params params = {.most = d->threads,
                                    .arg = d,
                                    .run = errand_run,
                                    .rest = errand_rest,
                                    .has_line = errand_has_line};
-
-    d->traps = traps_open(config, confirmed);
-    d->fair = fair_open(d->most, WAITING_MAX, d->slots + 1);
     d->askers = askers_open(&params);
-    if (!d->traps || !d->fair || !d->askers || !open_sources(d, confirmed))
+    if (!d->askers)
         return false;
     errands_open(d);
     return true;

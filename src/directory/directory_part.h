@@ -3,6 +3,7 @@
  * directory.c inquiries: one query to all sources, and the forms of an address
  *   errands.c    queries that files and cache cannot answer, sent to a source by a thread
  *   source_slots.c  which worker slot's errand a source gets next
+ *   hung.c     errands that get no answer for long
  *   source.c     a source: its file or its connections, and whether it is down
  *   list_file.c  a file of lines      list_kinds.c  what its lines are     traps.c  files of traps
  *
@@ -48,6 +49,8 @@ struct source {
     struct ring link;           /* in the directory's `waits`, if there are any */
     uint32_t waiting;           /* how many */
     uint32_t running;           /* errands that threads run now */
+    uint32_t hung;              /* of these, those that have no place (hung.c) */
+    uint64_t silent_us;         /* monotonic: when the last of them ended without an answer */
     uint32_t room;              /* queries at once that it has accepted so far */
     uint64_t grow_ms;           /* monotonic: when to try more of them */
     bool regrow;                /* it answered nobody when `room` was last made smaller */
@@ -80,7 +83,7 @@ struct inquiry {
 struct errand {
     struct task task; /* first */
     struct fair_item item;
-    struct ring wait;        /* in its source's `waits` */
+    struct ring wait;        /* in its source's `waits`; in `runs` while it runs and has a place */
     struct inquiry *inquiry; /* NULL: only to renew the cache, or to try whether the source is up */
     struct source *source;
     uint32_t slot;        /* of the worker that has caused it */
@@ -88,6 +91,7 @@ struct errand {
     uint64_t given_us;    /* monotonic: when a thread got it, and when that thread began */
     uint64_t begun_us;
     uint64_t took_us;
+    bool hung; /* it runs and has no place */
     enum answer_result result;
     struct buf good; /* as its source's */
     size_t len;
@@ -109,8 +113,11 @@ struct directory {
     struct askers *askers;
     struct fair *fair;
     struct ring waits; /* sources that have errands that wait */
+    struct ring runs;  /* errands that run and have a place, the oldest first */
+    uint32_t hung;     /* errands that run and have none */
     uint32_t idle;     /* sources, without files, for which no thread runs an errand */
-    uint32_t most;     /* lookups at once */
+    uint32_t most;     /* lookups at once, to one source and with a place */
+    uint32_t threads;  /* for them, and for those without a place */
     uint32_t slots;    /* of workers; our own errands count as those of one more */
     directory_answered *answered;
     void *arg;
@@ -166,6 +173,19 @@ void errands_forget(struct directory *d);
 bool errand_run(void *arg, uint32_t asker, struct task *t);
 void errand_rest(void *arg, uint32_t asker, void *to);
 bool errand_has_line(void *arg, uint32_t asker, const void *to);
+
+/* ---- hung.c ---- */
+
+/* Call it before sources are opened; `sources`: how many are asked over connections. */
+void hung_open(struct directory *d, size_t sources);
+/* Whether such a source may get one more query, as far as the others need the places. */
+bool hung_may_go(const struct directory *d, const struct source *s);
+/* A thread has got the errand, which has left the source's `waits`; it has ended. */
+void hung_begins(struct directory *d, struct errand *e);
+void hung_ends(struct directory *d, struct errand *e);
+/* Takes places from errands that have run for long. Returns in how many ms to call it again; -1: after
+ * the next call of errands_go(). */
+int hung_look(struct directory *d);
 
 /* ---- scarce.c ---- */
 

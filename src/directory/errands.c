@@ -157,20 +157,22 @@ static void waits_no_more(struct errand *e)
         ring_remove(&s->link);
 }
 
-static void begins(struct directory *d, const struct errand *e)
+static void begins(struct directory *d, struct errand *e)
 {
     struct source *s = e->source;
 
     d->idle -= s->running++ == 0;
     source_slots_begin(s->slots, e->slot);
+    hung_begins(d, e);
 }
 
-static void ends(struct directory *d, const struct errand *e)
+static void ends(struct directory *d, struct errand *e)
 {
     struct source *s = e->source;
 
     d->idle += --s->running == 0;
     source_slots_end(s->slots, e->slot);
+    hung_ends(d, e);
 }
 
 /* ---- the next one ---- */
@@ -212,7 +214,7 @@ static uint32_t reserved_for_idle(const struct directory *d)
 /* Whether a source takes one more query. A source without queries always does. */
 static bool takes_more(const struct directory *d, const struct source *s)
 {
-    if (!scarce_may_go(s))
+    if (!scarce_may_go(s) || !hung_may_go(d, s))
         return false;
     return s->running == 0 || fair_asked(d->fair) + 1 + reserved_for_idle(d) <= d->most;
 }
@@ -378,7 +380,6 @@ static void was_run(struct directory *d, struct errand *e)
     struct span form = {e->form, e->len};
 
     ends(d, e);
-    fair_done(d->fair, &e->item);
     source_took(s, e->took_us);
     if (e->result == ANSWER_SILENCE) {
         was_silent(d, e);
@@ -416,6 +417,7 @@ int directory_look_after(struct directory *d)
     uint64_t now = clock_mono_ms();
     bool again = false;
 
+    (void)hung_look(d); /* others may have the places at once */
     traps_look(d->traps);
     for (struct source *s = d->source; s < d->source + d->sources; s++) {
         if (source_is_file(s)) {
@@ -434,7 +436,10 @@ int directory_look_after(struct directory *d)
     }
     d->wants = wants;
     errands_go(d);
-    return again ? LOOK_AFTER_MS : -1;
+    int hung = hung_look(d);
+    if (hung < 0)
+        return again ? LOOK_AFTER_MS : -1;
+    return again && LOOK_AFTER_MS < hung ? LOOK_AFTER_MS : hung;
 }
 
 void errands_forget(struct directory *d)

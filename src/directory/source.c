@@ -117,11 +117,11 @@ union line source_line(const struct directory *d, struct source *s, uint32_t ask
 
 static bool lines_open(struct source *s, const struct directory *d)
 {
-    s->line = calloc(d->most, sizeof *s->line);
-    s->open = calloc(d->most, sizeof *s->open);
+    s->line = calloc(d->threads, sizeof *s->line);
+    s->open = calloc(d->threads, sizeof *s->open);
     s->found = calloc(s->config->url.count + s->backends.count + 1, sizeof *s->found);
     bool good = s->line && s->open && s->found;
-    for (uint32_t i = 0; i < d->most && good && !opens_late(s); i++) {
+    for (uint32_t i = 0; i < d->threads && good && !opens_late(s); i++) {
         s->line[i] = line_open(s, d);
         good = s->line[i].any;
     }
@@ -153,7 +153,7 @@ void source_close(const struct directory *d, struct source *s)
 {
     if (s->file)
         list_file_close(s->file);
-    for (uint32_t i = 0; s->line && i < d->most; i++)
+    for (uint32_t i = 0; s->line && i < d->threads; i++)
         if (s->line[i].any)
             line_close(s->config->kind, s->line[i]);
     free(s->line);

@@ -31,7 +31,8 @@ enum { CLERKS = 2, SLOTS = 4, QUERIES = 200, AT_ONCE = 24 };
 
 struct socketmap_directory {
     bool open;
-    bool hangs; /* until `go_on` is posted, once for each query */
+    bool hangs;       /* until `go_on` is posted, once for each query */
+    bool hangs_later; /* the same, but not for the address with number 1 */
 };
 
 static sem_t go_on;
@@ -70,8 +71,10 @@ struct socketmap_directory *__wrap_socketmap_directory_open(const struct config_
 {
     struct socketmap_directory *s = calloc(1, sizeof *s);
 
-    if (s)
+    if (s) {
         s->hangs = strcmp(config->map, "hangs") == 0;
+        s->hangs_later = strcmp(config->map, "later") == 0;
+    }
     return s;
 }
 
@@ -124,8 +127,9 @@ enum answer_result __wrap_socketmap_directory_ask(struct socketmap_directory *s,
         hang_up(s);
         return ANSWER_SILENCE;
     }
-    while (s->hangs && sem_wait(&go_on) != 0)
-        ;
+    if (s->hangs || (s->hangs_later && number_of(key) != 1))
+        while (sem_wait(&go_on) != 0)
+            ;
     nanosleep(&work, NULL); /* others come meanwhile */
     if (server.breaks && number_of(key) == server.breaks) {
         hang_up(s);
@@ -163,19 +167,20 @@ static void answered(void *arg, const struct directory_asker *asker, const struc
     take(arg, asker->id, answer->result);
 }
 
-static int open_clerks(void **state)
+static struct clerks *open_with(unsigned lookups, const char *sources)
 {
     struct clerks *c = calloc(1, sizeof *c);
     struct buf said = {0};
 
+    while (sem_trywait(&go_on) == 0) /* of an earlier test */
+        ;
     FILE *f = fopen(path, "w");
     assert_non_null(f);
-    fputs("hostname = \"mx.example.test\"\ndomains = { \"example.test\", \"hangs.test\" }\n"
-          "listen \"127.0.0.1:2525\" { }\nbackend \"maildir\" { }\nclerks = 2\nlookups = 16\n"
-          "recipients \"socketmap\" { path = \"inet:127.0.0.1:1\" map = \"m\" }\n"
-          "recipients \"socketmap\" { domains = { \"hangs.test\" } path = \"inet:127.0.0.1:1\" "
-          "map = \"hangs\" }\n",
-          f);
+    fprintf(f,
+            "hostname = \"mx.example.test\"\ndomains = { \"example.test\", \"hangs.test\" }\n"
+            "listen \"127.0.0.1:2525\" { }\nbackend \"maildir\" { }\nclerks = 2\nlookups = %u\n"
+            "recipients \"socketmap\" { path = \"inet:127.0.0.1:1\" map = \"m\" }\n%s",
+            lookups, sources);
     fclose(f);
     if (config_read(path, &c->config, &said) != 0)
         fail_msg("%.*s", (int)said.len, said.at);
@@ -188,7 +193,13 @@ static int open_clerks(void **state)
         assert_non_null(c->directory[i]);
         c->directory[i]->pid += i; /* they are two processes */
     }
-    *state = c;
+    return c;
+}
+
+static int open_clerks(void **state)
+{
+    *state = open_with(16, "recipients \"socketmap\" { domains = { \"hangs.test\" } "
+                           "path = \"inet:127.0.0.1:1\" map = \"hangs\" }\n");
     return 0;
 }
 
@@ -213,7 +224,8 @@ static void ask_at(struct clerks *c, int clerk, int number, const char *domain)
     struct answer a = {0};
 
     assert_true(addr_parse(SPAN("192.0.2.7"), &asker.client));
-    asker.client.octets[2] = (uint8_t)domain[0]; /* a network has only a part of the threads */
+    asker.client.octets[1] = (uint8_t)domain[1]; /* a network has only a part of the threads */
+    asker.client.octets[2] = (uint8_t)domain[2];
     asker.client.octets[3] = (uint8_t)number;
     int len = snprintf(address, sizeof address, "u%d@%s", number, domain);
     if (directory_ask(c->directory[clerk], &asker, (struct span){address, (size_t)len}, &a))
@@ -412,6 +424,93 @@ static void test_a_source_that_hangs_holds_up_only_its_own_queries(void **state)
     assert_int_equal(c->directory[0]->idle, 2);
 }
 
+/* Of the healthy source, so many queries, one after the other and some together. */
+static void expect_answers_within(struct clerks *c, int from, int to, uint64_t ms)
+{
+    uint64_t begun = clock_mono_ms();
+
+    int before = c->done;
+    for (int i = from; i < to; i++)
+        ask(c, 0, i);
+    while (c->done < before + to - from) {
+        if (clock_mono_ms() > begun + ms)
+            fail_msg("%d of %d queries have no answer after %u ms", before + to - from - c->done,
+                     to - from, (unsigned)ms);
+        turn(c);
+    }
+}
+
+static void let_go_on(struct clerks *c, int queries)
+{
+    for (int i = 0; i < 3 * queries; i++) /* they are asked for the domain, too */
+        sem_post(&go_on);
+    while (c->done < queries)
+        turn(c);
+    expect_all_right(c, queries);
+    assert_int_equal(c->directory[0]->hung, 0);
+    assert_true(ring_is_empty(&c->directory[0]->runs));
+    assert_int_equal(fair_asked(c->directory[0]->fair), 0);
+}
+
+/* Each of 90 companies has a directory that hangs: more than there are threads. */
+static void test_sources_that_hang_leave_places_however_many_they_are(void **state)
+{
+    enum { HANG = 90 };
+    struct buf sources = {0};
+    char domain[20];
+
+    for (int i = 0; i < HANG; i++)
+        assert_int_equal(buf_addf(&sources,
+                                  "recipients \"socketmap\" { domains = { \"h%d.test\" } "
+                                  "path = \"inet:127.0.0.1:%d\" map = \"hangs\" }\n",
+                                  i, i + 2),
+                         0);
+    assert_int_equal(buf_add(&sources, "", 1), 0);
+    struct clerks *c = open_with(16, sources.at);
+    buf_free(&sources);
+    const struct directory *d = c->directory[0];
+    set_server(1000, false);
+    ask_all(c, 1, 1); /* the other source has answered before */
+    c->answered[0] = c->done = 0;
+    for (int i = 0; i < HANG; i++) {
+        snprintf(domain, sizeof domain, "h%d.test", i);
+        ask_at(c, 0, i, domain);
+    }
+    assert_int_equal(d->hung, d->threads - d->most);
+    assert_int_equal(fair_asked(d->fair), d->most / 2);
+    expect_answers_within(c, HANG, QUERIES, 5000);
+    assert_int_equal(fair_waiting(d->fair), HANG - d->hung - d->most / 2);
+    let_go_on(c, QUERIES);
+    void *closed = c;
+    close_clerks(&closed);
+}
+
+/* The clerk has one place. The source has answered before, so the query that hangs takes it. */
+static void test_a_source_that_begins_to_hang_gives_the_last_place_back(void **state)
+{
+    struct clerks *c = open_with(2, "recipients \"socketmap\" { domains = { \"hangs.test\" } "
+                                    "path = \"inet:127.0.0.1:1\" map = \"later\" }\n");
+    const struct directory *d = c->directory[0];
+
+    set_server(100, false);
+    assert_int_equal(d->most, 1);
+    ask(c, 0, 0);
+    ask_at(c, 0, 1, "hangs.test");
+    while (c->done < 2)
+        turn(c);
+    for (int i = 2; i < 20; i++)
+        ask_at(c, 0, i, "hangs.test");
+    assert_int_equal(fair_asked(d->fair), 1);
+    assert_int_equal(d->hung, 0);
+    expect_answers_within(c, 20, 40, 3000);
+    assert_int_equal(d->hung, 1); /* and no more than one query goes to it at a time */
+    assert_int_equal(d->source[1].running, 1);
+    expect_answers_within(c, 40, 140, 1000); /* at once */
+    let_go_on(c, 140);
+    void *closed = c;
+    close_clerks(&closed);
+}
+
 /* Waiting queries are freed, and threads that have ended their work are not waited for. */
 static void test_a_clerk_ends_with_queries_that_wait(void **state)
 {
@@ -462,6 +561,8 @@ int main(void)
         WITH_CLERKS(test_a_query_that_breaks_the_connection_harms_no_other),
         WITH_CLERKS(test_a_source_that_refuses_everybody_is_down_and_comes_back),
         WITH_CLERKS(test_a_source_that_hangs_holds_up_only_its_own_queries),
+        cmocka_unit_test(test_sources_that_hang_leave_places_however_many_they_are),
+        cmocka_unit_test(test_a_source_that_begins_to_hang_gives_the_last_place_back),
         WITH_CLERKS(test_a_clerk_ends_with_queries_that_wait),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);
