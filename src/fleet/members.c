@@ -88,11 +88,11 @@ unsigned members_present(const struct members *m, uint64_t now)
 void hello_write(const struct hello *h, char text[HELLO_TEXT])
 {
     snprintf(text, HELLO_TEXT,
-             "version=%" PRIu64 " instance=%" PRIu64 " half_life=%" PRIu64
+             "version=%" PRIu64 " mired=%" PRIu64 " instance=%" PRIu64 " half_life=%" PRIu64
              " good_half_life=%" PRIu64 " keys=%" PRIu64 " skew=%" PRId64 " held=%" PRIu64
              " frozen=%" PRIu64 " passed=%" PRIu64 " passed_milli=%" PRIu64 " program=%s",
-             h->version, h->instance, h->half_life, h->good_half_life, h->keys, h->skew_ms, h->held,
-             h->frozen, h->passed, h->passed_milli, h->program);
+             h->version, h->mired, h->instance, h->half_life, h->good_half_life, h->keys,
+             h->skew_ms, h->held, h->frozen, h->passed, h->passed_milli, h->program);
 }
 
 static bool read_signed(struct span s, int64_t *n)
@@ -128,6 +128,7 @@ struct hello hello_read(struct span text)
         const char *key;
         uint64_t *to;
     } numbers[] = {{"version", &h.version},
+                   {"mired", &h.mired},
                    {"instance", &h.instance},
                    {"half_life", &h.half_life},
                    {"good_half_life", &h.good_half_life},

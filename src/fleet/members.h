@@ -15,7 +15,8 @@ enum { MEMBERS_MOST = 1024, MEMBERS_NAME = 64 };
 enum { HELLO_PROGRAM = 24 };
 #define HELLO_MOST UINT64_C(1000000000000)
 struct hello {
-    uint64_t version, instance, half_life, good_half_life, keys;
+    uint64_t version, half_life, good_half_life, keys;
+    uint64_t mired, instance;      /* which mired, and which of its processes; 0: not said */
     int64_t skew_ms;               /* Redis' clock less the member's */
     uint64_t held, frozen, passed; /* connections with and without a socket; good mail so far */
     uint64_t passed_milli;         /* good mail in 1,000 seconds, at the pace of the last ones */

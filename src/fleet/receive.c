@@ -187,9 +187,10 @@ static void take_hello(struct fleet *f, struct member *m, const struct stream_en
     struct hello h = hello_read(e->hello);
 
     if (members_number(&f->members, m) == BOOK_SELF) {
-        /* The hellos of this member's last process may still be in the stream. */
+        /* Beside this process one of an earlier or a later generation may run. The hellos of this
+         * member before its last start may still be in the stream. */
         int64_t sent = (int64_t)e->sent_ms - f->mirror.skew;
-        if (h.instance != f->instance && !f->twin_said &&
+        if (h.mired != f->params->mired && !f->twin_said &&
             sent > (int64_t)f->joined_ms + PREDECESSOR_MS) {
             log_error("fleet: another member calls itself \"%s\"; give each its own `member`",
                       m->name);

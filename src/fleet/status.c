@@ -41,6 +41,7 @@ void status_own(struct fleet *f, struct hello *h)
 
     *h = (struct hello){
         .version = SHARE_VERSION,
+        .mired = f->params->mired,
         .instance = f->instance,
         .half_life = f->mirror.rules.half_life,
         .good_half_life = f->mirror.rules.good_half_life,

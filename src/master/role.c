@@ -306,6 +306,7 @@ static int run_fleet(struct master *m, const struct child *c)
     return fleet_run(&(struct fleet_params){.config = c->generation->config,
                                             .control = c->channel.fd,
                                             .generation = c->generation->id,
+                                            .mired = m->runtime.id,
                                             .ledger = m->runtime.ledger,
                                             .others = m->runtime.others,
                                             .metrics = &m->runtime.metrics,

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -370,6 +371,16 @@ static int open_state(struct runtime *h, const struct config *config, struct buf
 
 /* ---- the whole ---- */
 
+/* 56 bits, as a number of JSON has room for, and not 0. */
+static uint64_t random_id(void)
+{
+    uint64_t id = 0;
+
+    if (getrandom(&id, sizeof id, 0) != sizeof id)
+        id = clock_mono_us() << 8;
+    return id >> 8 | 1;
+}
+
 void runtime_init(struct runtime *h)
 {
     *h = (struct runtime){.lock = -1,
@@ -383,7 +394,8 @@ void runtime_init(struct runtime *h)
                           .log_fd = -1,
                           .others_fd = -1,
                           .counts_fd = -1,
-                          .started_ms = clock_wall_ms()};
+                          .started_ms = clock_wall_ms(),
+                          .id = random_id()};
 }
 
 int runtime_open(struct runtime *h, const struct config *config, struct buf *errors)

@@ -75,6 +75,7 @@ struct runtime {
     struct mapfile decoys;   /* state/decoys: its key, and struct scram_shapes; see clerk.h */
     bool row_taken[RUNTIME_ROWS];
     uint64_t started_ms; /* wall */
+    uint64_t id;         /* random, of this start: tells this mired from others; upgrades keep it */
 };
 
 /* Initialises an empty runtime. An upgrade fills it with what it inherits. */

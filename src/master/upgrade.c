@@ -71,12 +71,12 @@ static void each_descriptor(const struct master *m, bool keep)
 
 static json_t *runtime_down(const struct runtime *h)
 {
-    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:[ii], s:I, s:I}", "lock", h->lock,
-                     "store", h->store_listen, "control", h->control_listen, "metrics",
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:[ii], s:I, s:I, s:I}", "lock",
+                     h->lock, "store", h->store_listen, "control", h->control_listen, "metrics",
                      h->metrics_fd, "shared", h->shared_fd, "log", h->log_fd, "others",
                      h->others_fd, "counts", h->counts_fd, "store pair", h->store_pair[0],
-                     h->store_pair[1], "started", (json_int_t)h->started_ms, "layout",
-                     (json_int_t)metrics_layout());
+                     h->store_pair[1], "started", (json_int_t)h->started_ms, "id",
+                     (json_int_t)h->id, "layout", (json_int_t)metrics_layout());
 }
 
 static json_t *write_down(const struct master *m, struct asker asker)
@@ -267,19 +267,20 @@ static int take_runtime(struct heir *heir, json_t *will)
 {
     struct runtime *h = &heir->m->runtime;
     struct asker *asker = &heir->m->upgrade_asker;
-    json_int_t started, tag;
+    json_int_t started, tag, id = (json_int_t)h->id;
     int pid, generation;
 
-    if (json_unpack(
-            will,
-            "{s:{s:i, s:i, s:i, s:i, s:i, s?:i, s?:i, s?:i, s?:[ii], s:I, s?:I}, s:i, s:I, s:i}",
-            "house", "lock", &h->lock, "store", &h->store_listen, "control", &h->control_listen,
-            "metrics", &h->metrics_fd, "shared", &h->shared_fd, "log", &h->log_fd, "others",
-            &h->others_fd, "counts", &h->counts_fd, "store pair", &h->store_pair[0],
-            &h->store_pair[1], "started", &started, "layout", &heir->layout, "asker", &pid, "tag",
-            &tag, "generation", &generation) < 0)
+    if (json_unpack(will,
+                    "{s:{s:i, s:i, s:i, s:i, s:i, s?:i, s?:i, s?:i, s?:[ii], s:I, s?:I, s?:I}, "
+                    "s:i, s:I, s:i}",
+                    "house", "lock", &h->lock, "store", &h->store_listen, "control",
+                    &h->control_listen, "metrics", &h->metrics_fd, "shared", &h->shared_fd, "log",
+                    &h->log_fd, "others", &h->others_fd, "counts", &h->counts_fd, "store pair",
+                    &h->store_pair[0], &h->store_pair[1], "started", &started, "id", &id, "layout",
+                    &heir->layout, "asker", &pid, "tag", &tag, "generation", &generation) < 0)
         return -EBADMSG;
     h->started_ms = (uint64_t)started;
+    h->id = (uint64_t)id;
     *asker = (struct asker){pid, (uint64_t)tag};
     heir->m->last_generation = heir->generation->id = (uint32_t)generation;
     int fd[RUNTIME_FDS];

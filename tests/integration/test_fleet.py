@@ -586,6 +586,18 @@ def test_two_members_of_one_name_are_an_error(redis, fleet):
         m.log.wait("another member calls itself")
 
 
+def test_processes_of_one_mired_are_not_two_members(redis, fleet):
+    """At a reload the new process is up before the earlier one ends, and each hears the other."""
+    (one,) = fleet(redis(), 1)
+    time.sleep(5.5)  # src/fleet/receive.c: so long a process hears of the one before it
+    for _ in range(3):
+        assert one.control("reload").returncode == 0
+    mark = one.log.mark()
+    assert one.control("upgrade").returncode == 0
+    one.log.wait("fleet: up", since=mark)
+    assert "calls itself" not in one.log.text
+
+
 def test_a_reload_goes_on_with_what_is_known(redis, fleet):
     r = redis()
     one, two = fleet(r)

@@ -18,6 +18,7 @@ static struct hello of(const char *text)
 static void test_a_hello_survives_the_wire(void **state)
 {
     struct hello h = {.version = 1,
+                      .mired = 9,
                       .instance = 2,
                       .half_life = 3,
                       .good_half_life = 4,
