@@ -11,18 +11,19 @@
 #include "config/config.h"
 #include "control/commands.h"
 
-enum { NAME_TEXT = 160, LASTS_TEXT = 48 };
+enum { NAME_TEXT = 160, LASTS_TEXT = 96 };
 
 struct action {
     struct steering *steering;
     action_told *told;
     void *arg;
     char name[NAME_TEXT];
-    char lasts[LASTS_TEXT]; /* exempt: "", or ", for 1d" */
-    bool exempt, everybody;
+    char lasts[LASTS_TEXT]; /* exempt: "", or ", for 1d"; its end: "", or what can be undone */
+    bool exempt, unexempt, everybody;
     uint64_t until;    /* exempt: wall ms; 0: no end */
     unsigned waiting;  /* releases whose results have not come yet */
-    struct buf missed; /* processes that could not be reached, with the reasons */
+    struct buf missed; /* processes and members that were not reached, with the reasons */
+    bool unreached;    /* there are some, also if there was no memory for their names */
     char members[256]; /* R25: other members that have done the same, "mx2, mx3"; or "" */
     struct action_result result;
 };
@@ -119,12 +120,32 @@ static void holds_text(int64_t n, char out[64])
     snprintf(out, 64, "%lld held connection%s answered", (long long)n, n == 1 ? " is" : "s are");
 }
 
+static __attribute__((format(printf, 2, 3))) void miss(struct action *a, const char *format, ...)
+{
+    char text[ACTION_TEXT / 4];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    a->unreached = true;
+    (void)buf_addf(&a->missed, "%s%s", a->missed.len ? ", " : "", text);
+}
+
 static void report_exempt(struct action *a, const char *part, const char *holds)
 {
     struct action_result *r = &a->result;
 
     say(r, part[0] ? CONTROL_REFUSED : NULL, "%s is never delayed from now on%s; %s%s", a->name,
         a->lasts, holds, part);
+}
+
+static void report_end_of_exemption(struct action *a, const char *part)
+{
+    struct action_result *r = &a->result;
+
+    say(r, part[0] ? CONTROL_REFUSED : NULL, "%s is no longer exempt%s%s%s%s", a->name,
+        a->members[0] ? "; also at " : "", a->members, a->lasts, part);
 }
 
 static void report(struct action *a)
@@ -138,12 +159,16 @@ static void report(struct action *a)
         size_t len = strlen(holds);
         snprintf(holds + len, sizeof holds - len, "; also at %s", a->members);
     }
-    r->unreached = a->missed.len > 0;
+    r->unreached = a->unreached;
     if (a->missed.len)
         snprintf(part, sizeof part, "; not reached: %.*s", (int)a->missed.len, a->missed.at);
+    else if (a->unreached)
+        snprintf(part, sizeof part, "; not all processes were reached, and memory is short");
     const char *code = part[0] ? CONTROL_REFUSED : NULL;
     const char *done = part[0] ? "released in part" : "released";
-    if (a->exempt)
+    if (a->unexempt)
+        report_end_of_exemption(a, part);
+    else if (a->exempt)
         report_exempt(a, part, holds);
     else if (a->everybody)
         say(r, code, "everybody is %s: offences of %u clients and networks are forgotten, and %s%s",
@@ -180,7 +205,7 @@ static void released(void *arg, const struct held *h)
     a->result.held += h->held;
     a->result.frozen += h->frozen;
     if (h->missing)
-        (void)buf_addf(&a->missed, "%s%s", a->missed.len ? ", " : "", h->names);
+        miss(a, "%s", h->names);
     one_told(a);
 }
 
@@ -192,7 +217,7 @@ static void members_did(void *arg, const char *answer)
     members_did_read(answer, &did);
     snprintf(a->members, sizeof a->members, "%s", did.done);
     if (did.missed[0])
-        (void)buf_addf(&a->missed, "%s%s (no answer)", a->missed.len ? ", " : "", did.missed);
+        miss(a, "%s (no answer)", did.missed);
     one_told(a);
 }
 
@@ -206,7 +231,10 @@ static void pass_on(struct action *a, const char *verb, const struct whom *who, 
         return;
     snprintf(text, sizeof text, "order %s %s %llu", verb, network_format(&who->network, network),
              (unsigned long long)until);
-    if (member_ask(&s->members, text, members_did, a) == 0)
+    int error = member_ask(&s->members, text, members_did, a);
+    if (error)
+        miss(a, "the other members (%s)", strerrordesc_np(-error));
+    else
         a->waiting++;
 }
 
@@ -226,6 +254,17 @@ static struct action *begin(struct steering *s, const char *name, action_told *t
     return a;
 }
 
+/* The action, if its result comes later; NULL: it is there now, in *r. */
+static struct action *later(struct action *a, struct action_result *r)
+{
+    if (a->waiting)
+        return a;
+    report(a);
+    *r = a->result;
+    action_free(a);
+    return NULL;
+}
+
 /* If the master cannot be reached, no process is asked, and the result says so at once. */
 static struct action *release(struct action *a, const struct whom who[], unsigned count,
                               struct action_result *r)
@@ -242,13 +281,8 @@ static struct action *release(struct action *a, const struct whom who[], unsigne
         pass_on(a, a->exempt ? "exempt" : "release", &who[i], a->until);
     }
     if (error)
-        (void)buf_addf(&a->missed, "the master (%s)", strerrordesc_np(-error));
-    if (a->waiting)
-        return a;
-    report(a);
-    *r = a->result;
-    action_free(a);
-    return NULL;
+        miss(a, "the master (%s)", strerrordesc_np(-error));
+    return later(a, r);
 }
 
 struct action *action_release(struct steering *s, const struct whom *who, const char *name,
@@ -321,8 +355,8 @@ struct action *action_exempt(struct steering *s, const struct whom *who, const c
     return release(a, who, 1, r);
 }
 
-void action_end_exemption(struct steering *s, const struct whom *who, const char *name,
-                          struct action_result *r)
+struct action *action_end_exemption(struct steering *s, const struct whom *who, const char *name,
+                                    action_told *told, void *arg, struct action_result *r)
 {
     struct ledger_key key = whom_key(s->params->ledger, who);
     struct ledger_decay d = steering_decay(s);
@@ -334,17 +368,18 @@ void action_end_exemption(struct steering *s, const struct whom *who, const char
         !(e.flags & LEDGER_EXEMPT)) {
         say(r, CONTROL_MISSING,
             "%s was not exempted here; entries of `exempt` in mired.conf stay exempt", name);
-        return;
+        return NULL;
     }
+    struct action *a = begin(s, name, told, arg, r);
+    if (!a)
+        return NULL;
+    a->unexempt = true;
+    if (undo_has(s->undo, UNDO_RELEASE, &who->network))
+        snprintf(a->lasts, sizeof a->lasts, "%s",
+                 "; the exemption also forgot its offences: release --undo restores them");
     ledger_set_flags(s->params->ledger, &key, now, 0, LEDGER_EXEMPT);
-    char text[128], network[ADDR_TEXT];
-    snprintf(text, sizeof text, "order unexempt %s 0", network_format(&who->network, network));
-    if (!s->ordered && s->params->config->fleet.redis.count)
-        member_ask(&s->members, text, NULL, NULL);
-    say(r, NULL, "%s is no longer exempt%s", name,
-        undo_has(s->undo, UNDO_RELEASE, &who->network)
-            ? "; the exemption also forgot its offences: release --undo restores them"
-            : "");
+    pass_on(a, "unexempt", who, 0);
+    return later(a, r);
 }
 
 /* ---- penalise ---- */

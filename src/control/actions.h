@@ -21,7 +21,7 @@ struct action_result {
     unsigned entries;     /* of a release: clients and networks whose offences are forgotten ... */
     double offences;      /* ... and how many those of clients were; penalise: that are live */
     int64_t held, frozen; /* of a release: holds that have been answered */
-    bool unreached;       /* of a release: some process could not be reached */
+    bool unreached;       /* some process or member of the fleet could not be reached */
 };
 
 typedef void action_told(void *arg, const struct action_result *r);
@@ -43,8 +43,10 @@ struct action *action_exempt(struct steering *s, const struct whom *who, const c
 /* `told` must not be called any more; the action itself continues. */
 void action_drop(struct action *a);
 
-void action_end_exemption(struct steering *s, const struct whom *who, const char *name,
-                          struct action_result *r);
+/* Ends an exemption that was given by action_exempt(), with a result in the same way. */
+struct action *action_end_exemption(struct steering *s, const struct whom *who, const char *name,
+                                    action_told *told, void *arg, struct action_result *r);
+
 void action_penalise(struct steering *s, const struct whom *who, const char *name, double offences,
                      struct action_result *r);
 void action_take_back(struct steering *s, enum undo_kind kind, const struct whom *who,

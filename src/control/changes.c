@@ -181,18 +181,16 @@ void run_exempt(struct control *c, const json_t *args)
     }
     if (!read_whom(c, args, &who))
         return;
-    if (request_flag(args, "remove")) {
-        control_log(c, "exempt --remove", request_text(args, "address"));
-        action_end_exemption(c->steering, &who, named(args, &who, text), &r);
-        give(c, &r, NULL);
-        return;
-    }
+    bool remove = request_flag(args, "remove");
     struct waiting *w = waiting_new(c);
     if (!w)
         return;
-    struct action *a =
-        action_exempt(c->steering, &who, named(args, &who, text), lasts, told, w, &r);
-    if (a || !r.code)
+    const char *name = named(args, &who, text);
+    struct action *a = remove ? action_end_exemption(c->steering, &who, name, told, w, &r)
+                              : action_exempt(c->steering, &who, name, lasts, told, w, &r);
+    if (remove)
+        control_log(c, "exempt --remove", request_text(args, "address"));
+    else if (a || !r.code)
         control_log_with(c, "exempt", request_text(args, "address"), "for", lasts);
     wait_for(c, w, a, &r);
 }

@@ -72,6 +72,10 @@ static void sum_up(const struct asking *k, struct held *h, struct buf *names)
 {
     bool thawed = false;
 
+    if (k->count < k->asked) { /* there was no memory for them */
+        h->missing += k->asked - k->count;
+        (void)buf_addf(names, "%u processes (no memory for their answers)", k->asked - k->count);
+    }
     for (unsigned i = 0; i < k->count; i++)
         thawed |= k->holder[i].frozen && has_answered(&k->holder[i]);
     for (unsigned i = 0; i < k->count; i++) {

@@ -158,7 +158,7 @@ void steering_order(struct steering *s, const struct note *n)
         snprintf(lasts, sizeof lasts, "%llus", (unsigned long long)((until - now) / 1000 + 1));
         a = action_exempt(s, &who, network, until ? lasts : NULL, done, o, &r);
     } else if (strcmp(verb, "unexempt") == 0) {
-        action_end_exemption(s, &who, network, &r);
+        a = action_end_exemption(s, &who, network, done, o, &r);
     }
     s->ordered = false;
     if (!a)

@@ -229,13 +229,32 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
 
 /* ---- results ---- */
 
+/* What was asked for may be done, and mirectl would ask once more if the connection just ended. Behind
+ * what is still to be written there is no room for a line. */
+static void say_no_memory(struct control *c, uint32_t before)
+{
+    char line[160];
+
+    if (before == 0) {
+        int len = snprintf(
+            line, sizeof line,
+            "{\"v\":%d,\"ok\":false,\"code\":\"%s\",\"error\":\"mired has no memory for the "
+            "answer; look whether it has done this\"}\n",
+            CONTROL_VERSION, CONTROL_REFUSED);
+        buf_drop(&c->out, c->out.len);
+        (void)send(c->watch.fd, line, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
+    c->over = true;
+}
+
 static void write_line(struct control *c, json_t *line)
 {
     char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
 
     json_decref(line);
+    uint32_t before = c->out.len;
     if (!text || buf_add(&c->out, text, strlen(text)) < 0 || buf_add(&c->out, "\n", 1) < 0)
-        c->over = true; /* without memory the client sees the end of the connection */
+        say_no_memory(c, before);
     free(text);
 }
 

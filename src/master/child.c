@@ -219,6 +219,12 @@ int child_adopt(struct master *m, struct generation *g, const struct child *know
     return list(m, c, c->channel.fd < 0 ? 0 : loop_watch(&m->loop, &c->channel));
 }
 
+static void forget_answers(struct child *c)
+{
+    while (c->answer_count)
+        free(c->answers[--c->answer_count].text);
+}
+
 static void forget(struct master *m, struct child *c)
 {
     struct child **p = &m->children;
@@ -230,6 +236,7 @@ static void forget(struct master *m, struct child *c)
     *p = c->next;
     loop_alarm_off(&m->loop, &c->restart);
     loop_alarm_off(&m->loop, &c->owing);
+    forget_answers(c);
     free(c);
 }
 
@@ -259,21 +266,71 @@ void child_leave(struct master *m, struct child *c, enum note_kind note)
         kill(c->pid, SIGKILL);
 }
 
+static void owing(struct loop *loop, struct alarm *a);
+
+static void try_again(struct master *m, struct child *c)
+{
+    enum { AGAIN_MS = 20 };
+
+    c->owing.due = owing;
+    loop_alarm(&m->loop, &c->owing, m->loop.now + AGAIN_MS);
+}
+
+static int answer(const struct child *c, uint64_t tag, enum note_result result, const char *text)
+{
+    return c->channel.fd < 0 ? -EPIPE
+                             : channel_tell(c->channel.fd, NOTE_RESULT, (int32_t)result, tag, text);
+}
+
+/* Sends the answers that are owed, while there is room. */
+static void answer_again(struct master *m, struct child *c)
+{
+    unsigned sent = 0;
+
+    for (; sent < c->answer_count; sent++) {
+        struct owed_answer *o = &c->answers[sent];
+        const char *text =
+            o->text ? o->text : "mired is short of memory; its log says what happened";
+        if (channel_may_again(answer(c, o->tag, o->result, text)))
+            break;
+        free(o->text);
+    }
+    c->answer_count -= sent;
+    memmove(c->answers, c->answers + sent, c->answer_count * sizeof c->answers[0]);
+    if (c->answer_count)
+        try_again(m, c);
+}
+
+/* A note before answers: after a reload NOTE_STOP tells web to take no more commands before it hears
+ * that the reload is over. */
 static void owing(struct loop *loop, struct alarm *a)
 {
     struct child *c = container_of(a, struct child, owing);
 
     if (c->owed)
         child_tell(master_of(loop), c, c->owed);
+    if (!c->owed)
+        answer_again(master_of(loop), c);
+}
+
+void child_answer(struct master *m, struct child *c, uint64_t tag, enum note_result result,
+                  const char *text)
+{
+    bool waits = c->owed || c->answer_count;
+
+    if (!waits && !channel_may_again(answer(c, tag, result, text)))
+        return;
+    if (c->answer_count == CHILD_ANSWERS) /* no web process has asked for as many */
+        return;
+    c->answers[c->answer_count++] = (struct owed_answer){tag, strdup(text), result};
+    if (!waits)
+        try_again(m, c);
 }
 
 void child_tell_later(struct master *m, struct child *c, enum note_kind note)
 {
-    enum { AGAIN_MS = 20 };
-
     c->owed = note;
-    c->owing.due = owing;
-    loop_alarm(&m->loop, &c->owing, m->loop.now + AGAIN_MS);
+    try_again(m, c);
 }
 
 int child_tell(struct master *m, struct child *c, enum note_kind note)
@@ -396,6 +453,7 @@ static void ended(struct master *m, struct child *c, int status)
 
     forget_channel(m, c);
     c->owed = 0;
+    forget_answers(c);
     runtime_row_give(&m->runtime, c->row);
     /* what it reported about itself is no longer true */
     if (c->role == ROLE_FREEZER && !expected)

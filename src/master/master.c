@@ -46,16 +46,16 @@ static void log_result(bool done, const char *event, const char *text)
     log_end(&l);
 }
 
-static void tell_result(const struct master *m, struct asker asker, enum note_result result,
+static void tell_result(struct master *m, struct asker asker, enum note_result result,
                         const char *text)
 {
-    const struct child *c = child_by_pid(m, asker.pid);
+    struct child *c = child_by_pid(m, asker.pid);
 
-    if (c && c->channel.fd >= 0)
-        channel_tell(c->channel.fd, NOTE_RESULT, result, asker.tag, text);
+    if (c)
+        child_answer(m, c, asker.tag, result, text);
 }
 
-void master_answer_busy(const struct master *m, struct asker asker)
+void master_answer_busy(struct master *m, struct asker asker)
 {
     tell_result(m, asker, RESULT_BUSY, "another reload or upgrade is in progress");
 }

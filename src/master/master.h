@@ -53,7 +53,15 @@ enum child_state {
     CHILD_DEAD,    /* waits for its restart */
 };
 
-enum { CHILD_RELEASES = 8 };
+/* ANSWERS: as many as the web process has connections that wait for one. */
+enum { CHILD_RELEASES = 8, CHILD_ANSWERS = 64 };
+
+/* The answer to a command, which found no room or memory and is sent again. */
+struct owed_answer {
+    uint64_t tag;
+    char *text; /* NULL: there was no memory for it either */
+    enum note_result result;
+};
 
 struct child {
     struct watch channel; /* first; fd -1 when the other end is gone */
@@ -68,7 +76,9 @@ struct child {
     uint64_t started_ms; /* monotonic */
     struct backoff backoff;
     struct alarm restart, owing;
-    enum note_kind owed;               /* found no room or memory, and is sent again; 0: none */
+    enum note_kind owed; /* found no room or memory, and is sent again; 0: none */
+    struct owed_answer answers[CHILD_ANSWERS]; /* of the web process; oldest first */
+    unsigned answer_count;
     uint32_t unanswered;               /* heartbeat.c */
     uint32_t unexpected;               /* notes that its role does not send */
     uint64_t releases[CHILD_RELEASES]; /* tags of releases that it has not answered; 0: none */
@@ -199,7 +209,7 @@ static inline bool master_is_busy(const struct master *m)
 }
 
 /* Sends RESULT_BUSY to the asker, if it still runs. */
-void master_answer_busy(const struct master *m, struct asker asker);
+void master_answer_busy(struct master *m, struct asker asker);
 
 /* ---- generation.c ---- */
 
@@ -239,6 +249,11 @@ int child_adopt(struct master *m, struct generation *g, const struct child *know
  * configuration for ever. 0 or -errno. */
 int child_tell(struct master *m, struct child *c, enum note_kind note);
 void child_tell_later(struct master *m, struct child *c, enum note_kind note);
+
+/* Sends NOTE_RESULT: what has become of the command with this tag. Also after a while, if there is no
+ * room or memory for it now: mirectl would wait in vain. `text` is copied. */
+void child_answer(struct master *m, struct child *c, uint64_t tag, enum note_result result,
+                  const char *text);
 
 /* Sends NOTE_DRAIN or NOTE_STOP: its end is expected from now on. A dead child is removed. */
 void child_leave(struct master *m, struct child *c, enum note_kind note);

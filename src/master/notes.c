@@ -47,7 +47,7 @@ static void upgrade(struct master *m, struct child *c, const struct note *n)
 
 static void shut_down(struct master *m, struct child *c, const struct note *n)
 {
-    channel_tell(c->channel.fd, NOTE_RESULT, 0, n->tag, n->arg ? "draining" : "stopping");
+    child_answer(m, c, n->tag, RESULT_DONE, n->arg ? "draining" : "stopping");
     if (n->arg)
         master_drain(m);
     else

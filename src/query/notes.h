@@ -14,7 +14,8 @@ enum note_kind {
     NOTE_STOP,      /* master -> child: end within 2 s, telling clients 421 */
     NOTE_RELOAD,    /* web -> master: read the configuration again; answered by NOTE_RESULT; arg 1:
                        files are right even if they are much shorter than before */
-    NOTE_RESULT,    /* master -> web: arg is a note_result; text says what happened */
+    NOTE_RESULT,    /* master -> web: arg is a note_result; text says what happened. Without room or
+                       memory for it, it comes later */
     NOTE_RELEASE, /* web -> master -> workers, freezers: text is an address or a network: answer its
                      holds now. The master sends it back to web: arg is how many it asked, text
                      their names, "NAME,NAME" */

@@ -77,8 +77,7 @@ static struct action *exempt(struct steering *s, struct asked *a)
 
 static struct action *unexempt(struct steering *s, struct asked *a)
 {
-    action_end_exemption(s, &a->who, a->name, &a->result);
-    return NULL;
+    return action_end_exemption(s, &a->who, a->name, told, a, &a->result);
 }
 
 static struct action *penalise(struct steering *s, struct asked *a)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import pty
 import re
 import signal
@@ -9,7 +10,8 @@ import subprocess
 
 import pytest
 
-from lib import ports
+from lib import ports, power
+from lib.failing import Failing
 from lib.mired import BUILD, CONTROL
 from lib.smtp import Client, deliver
 from lib.waiting import PATIENCE, until
@@ -297,3 +299,24 @@ def test_the_simulator_shows_its_progress_on_a_terminal(tmp_path):
     assert "step 3: recorded attack, " in on_a_terminal([BUILD / "mired-sim", "--attack", attack])
     done = subprocess.run([BUILD / "mired-sim", "--attack", attack], capture_output=True, text=True)
     assert "step" not in done.stdout + done.stderr
+
+
+# ---- answers that find no room ----
+
+traced = pytest.mark.skipif(
+    os.geteuid() != 0 or not pathlib.Path(power.PROGRAM).exists(), reason="needs root and strace, to let calls fail"
+)
+
+
+@traced
+@pytest.mark.parametrize("words, code, said", [(["reload"], 1, "frobnicate"), (["stop"], 0, "stopping")])
+def test_an_answer_of_the_master_that_finds_no_memory_comes_a_moment_later(mired, tmp_path, words, code, said):
+    """mirectl would wait 40 s, and then say that mired hangs."""
+    m = mired()
+    m.file.write_text(m.file.read_text() + "frobnicate = 3\n")
+    failing = Failing(m.pid, "sendmsg", "ENOBUFS", tmp_path, when="1..3")
+    done = m.control(*words)
+    if words == ["stop"]:
+        m.daemon.process.wait()
+    assert failing.end() == 3
+    assert done.returncode == code and said in done.stdout + done.stderr, done.stdout + done.stderr

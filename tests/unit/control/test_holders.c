@@ -27,6 +27,15 @@ static struct loop loop;
 static struct holders holders;
 static int master; /* its end of the channel */
 
+static bool no_memory;
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return no_memory ? NULL : __real_calloc(n, size);
+}
+
 static int setup(void **state)
 {
     int pair[2];
@@ -124,6 +133,19 @@ static void test_the_silent_one_is_named_and_what_it_did_before_counts(void **st
     assert_int_equal(came.frozen, 4);
     assert_int_equal(came.missing, 1);
     assert_string_equal(came.names, "the freezer [12] (no answer within 1.5 s)");
+}
+
+/* "released" without a word about them would say that nobody waits any more. */
+static void test_processes_that_there_is_no_memory_for_are_missing(void **state)
+{
+    uint64_t tag = asked(NOTE_RELEASE);
+
+    no_memory = true;
+    say(NOTE_RELEASE, 3, tag, "worker 0 [10],worker 1 [11],the freezer [12]");
+    no_memory = false;
+    wait_told();
+    assert_int_equal(came.missing, 3);
+    assert_string_equal(came.names, "3 processes (no memory for their answers)");
 }
 
 static void test_those_that_could_not_be_told_are_named_at_once_with_the_reason(void **state)
@@ -293,6 +315,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_it_is_told_when_all_have_done_it, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_silent_one_is_named_and_what_it_did_before_counts,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(test_processes_that_there_is_no_memory_for_are_missing,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_those_that_could_not_be_told_are_named_at_once_with_the_reason, setup, teardown),

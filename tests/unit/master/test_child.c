@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -376,6 +377,78 @@ static void test_the_last_note_is_the_one_that_is_owed(void **state)
     assert_int_equal(channel_read(far_end[1], &n), -EAGAIN);
 }
 
+/* Reads what waits in a child's channel; the answers' tags and texts, in their order. */
+static unsigned answers_in(int fd, uint64_t tags[], char texts[][64])
+{
+    unsigned count = 0;
+    struct note n;
+
+    while (channel_read(fd, &n) == 1)
+        if (n.kind == NOTE_RESULT && count < 2 * CHILD_ANSWERS) {
+            tags[count] = n.tag;
+            snprintf(texts[count++], 64, "%d %.50s", (int)n.arg, n.text);
+        }
+    return count;
+}
+
+/* mirectl waits for it. */
+static void test_an_answer_that_finds_no_room_comes_when_there_is_some(void **state)
+{
+    static char texts[2 * CHILD_ANSWERS][64];
+    uint64_t tags[2 * CHILD_ANSWERS];
+    struct child *c = child(0);
+
+    child_answer(&m, c, 7, RESULT_DONE, "at once");
+    assert_int_equal(answers_in(far_end[0], tags, texts), 1);
+    assert_string_equal(texts[0], "0 at once");
+    while (channel_tell(c->channel.fd, NOTE_PING, 0, 0, NULL) == 0)
+        ;
+    child_answer(&m, c, 1, RESULT_FAILED, "no such file");
+    child_answer(&m, c, 2, RESULT_BUSY, "another reload");
+    child_leave(&m, c, NOTE_DRAIN);
+    for (int i = 0; i < 3; i++) /* it still does not read */
+        loop_turn(&m.loop, -1);
+    assert_int_equal(answers_in(far_end[0], tags, texts), 0); /* and there is room now */
+    child_answer(&m, c, 3, RESULT_DONE, "stopping");          /* not before the others */
+    while (c->answer_count)
+        loop_turn(&m.loop, -1);
+    assert_int_equal(answers_in(far_end[0], tags, texts), 3);
+    for (uint64_t i = 0; i < 3; i++)
+        assert_int_equal(tags[i], i + 1);
+    assert_string_equal(texts[0], "1 no such file");
+    assert_string_equal(texts[1], "2 another reload");
+    assert_string_equal(texts[2], "0 stopping");
+}
+
+/* A web process that was taken over may ask without end and read nothing. */
+static void test_answers_that_nobody_reads_have_a_limit_and_end_with_the_child(void **state)
+{
+    static char texts[2 * CHILD_ANSWERS][64];
+    uint64_t tags[2 * CHILD_ANSWERS];
+    static struct config config;
+    struct child *c = child(1);
+
+    generation.config = &config;
+    while (channel_tell(c->channel.fd, NOTE_PING, 0, 0, NULL) == 0)
+        ;
+    for (uint64_t i = 0; i < 3 * CHILD_ANSWERS; i++)
+        child_answer(&m, c, i, RESULT_BUSY, "another reload");
+    assert_int_equal(c->answer_count, CHILD_ANSWERS);
+    assert_int_equal(answers_in(far_end[1], tags, texts), 0);
+    while (c->answer_count)
+        loop_turn(&m.loop, -1);
+    assert_int_equal(answers_in(far_end[1], tags, texts), CHILD_ANSWERS);
+    assert_int_equal(tags[CHILD_ANSWERS - 1], CHILD_ANSWERS - 1);
+
+    while (channel_tell(c->channel.fd, NOTE_PING, 0, 0, NULL) == 0)
+        ;
+    child_answer(&m, c, 1, RESULT_DONE, "for nobody");
+    assert_int_equal(c->answer_count, 1);
+    dies(runs(c, ROLE_STORE));
+    assert_int_equal(c->answer_count, 0);
+    generation.config = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +471,10 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_last_note_is_the_one_that_is_owed, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_an_answer_that_finds_no_room_comes_when_there_is_some,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_answers_that_nobody_reads_have_a_limit_and_end_with_the_child, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
