@@ -55,7 +55,7 @@ ELSEWHERE = {
     r"apt install .*mired_\*\.deb": "scripts/fresh-root deb",
     r"apt install (prometheus)": "scripts/setup test",
     r"systemctl (enable --now|disable|reload|restart|edit|daemon-reload)( \w+)?": "no systemd runs here",
-    r"(mkdir|cp|rm) .*/mired\.service\.d/?.*|chown -R mired:mired .*|systemctl (stop|start) mired": "test_systemd.py switches users with these",
+    r"(mkdir|ln|rm) .*/mired\.service\.d/?.*|chown -R mired:mired .*|systemctl (stop|start) mired": "test_systemd.py switches users with these",
     r"umask 077": "of the shell that runs the next line",
     r"tar -cz -C /var/lib/mired .*": "test_state_files.py restores such a copy",
     r"useradd .*": "it would make a user of this machine; test_the_example_is_complete takes the files of that block",

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import time
 
 import pytest
 
@@ -40,9 +41,22 @@ class Machine(manager.Manager):
     def start(self):
         self.must("systemctl", "start", "mired")
 
+    def take_configuration(self):
+        """Away, to a name that ends with .later."""
+        config = self.root / "etc/mired/mired.conf"
+        return config.rename(config.with_suffix(".later"))
+
     def stop(self):
         self.must("systemctl", "stop", "mired")
         assert self.show("Result") == {"Result": "success"}
+
+    def dropin(self):
+        """The text of the drop-in; None if there is none. Here a link of that machine would lead elsewhere."""
+        done = self.run("cat", f"/{DROPIN}")
+        return done.stdout if done.returncode == 0 else None
+
+    def dropin_is_link(self):
+        return self.run("readlink", f"/{DROPIN}").stdout == "/run/program/separate-users.conf\n"
 
     def passes(self):
         assert deliver(self.port, "a@b.test", "alice@example.test").code == 250
@@ -200,7 +214,7 @@ def test_an_older_installation_keeps_its_user_until_it_is_switched_and_back(mach
     """With the commands of docs/operations.md, and nothing is lost on the way."""
     there, back = commands()
     machine.script("postinst", "configure", "0.1.0")
-    assert not (machine.root / DROPIN).exists()
+    assert not os.path.lexists(machine.root / DROPIN)
     machine.start()
     machine.passes()
     one = {**{role: {"mired"} for role in OWN}, "web": {"mired"}}
@@ -256,7 +270,7 @@ def test_what_an_administrator_has_made_before_the_package_keeps_one_user(machin
     for before in ("etc/systemd/system/mired.service.d", "etc/systemd/system/mired.service", "var/lib/mired"):
         (machine.root / before).mkdir(parents=True)
         machine.script("postinst", "configure", "")
-        assert not (machine.root / DROPIN).exists()
+        assert not os.path.lexists(machine.root / DROPIN)
         (machine.root / before).rmdir()
     machine.start()
     machine.passes()
@@ -269,18 +283,88 @@ def test_half_an_installation_before_is_made_whole(machine):
     half.mkdir(parents=True)
     (half / "separate-users.conf").write_text("[Service]\nUser=root\n")
     machine.script("postinst", "configure", "")
-    assert (machine.root / DROPIN).read_text() == (SOURCE / "dist/separate-users.conf").read_text() and not half.exists()
+    assert machine.dropin() == (SOURCE / "dist/separate-users.conf").read_text() and not half.exists()
+
+
+def test_the_drop_in_changes_with_the_package(machine):
+    """Also where it was a copy that nobody has changed, as earlier versions and documents made it."""
+    packaged = machine.root / "run/program/separate-users.conf"
+    later = packaged.read_text() + "# of a later version\n"
+    for made in ("by a first installation", "as a copy, before", "as a copy of this version"):
+        (machine.root / DROPIN).unlink(missing_ok=True)
+        packaged.write_text((SOURCE / "dist/separate-users.conf").read_text())
+        if made == "by a first installation":
+            machine.script("postinst", "configure", "")
+        else:
+            machine.must("cp", "/run/program/separate-users.conf", f"/{DROPIN}")
+        if made == "as a copy of this version":
+            machine.script("postinst", "configure", "0.2.0~")  # the version before it had no preinst
+        machine.script("preinst", "upgrade", "0.2.0")
+        packaged.write_text(later)
+        machine.script("postinst", "configure", "0.2.0")
+        assert machine.dropin_is_link() and machine.dropin() == later, made
+    machine.start()
+    machine.passes()
+    assert runs_apart(machine)
+    machine.stop()
+
+
+def test_a_drop_in_of_the_administrators_own_stays_and_is_named(machine):
+    machine.script("postinst", "configure", "")
+    (machine.root / DROPIN).unlink()
+    (machine.root / DROPIN).write_text("[Service]\nUser=root\n")
+    machine.script("preinst", "upgrade", "0.1.0")
+    said = machine.run("sh", "-ec", f"{machine.text_of('postinst')}", "postinst", "configure", "0.1.0")
+    assert said.returncode == 0 and machine.dropin() == "[Service]\nUser=root\n"
+    assert f"/{DROPIN} is a file of yours, and differs from /run/program/separate-users.conf" in said.stderr
+    machine.must("sh", "-ec", commands()[0].split("systemctl restart")[0])  # as the document says
+    assert machine.dropin_is_link()
+    assert "file of yours" not in machine.run("sh", "-ec", machine.text_of("postinst"), "postinst", "configure", "0.2.0").stderr
+
+
+def test_a_link_that_leads_nowhere_does_no_harm(machine):
+    """The package is removed, or an earlier version has come back; a later one finds the link again."""
+    machine.script("postinst", "configure", "")
+    packaged = machine.root / "run/program/separate-users.conf"
+    away = packaged.rename(packaged.with_suffix(".away"))
+    machine.must("systemctl", "daemon-reload")
+    assert machine.show("User", "LoadState") == {"User": "mired", "LoadState": "loaded"}
+    away.rename(packaged)
+    machine.script("postinst", "configure", "0.1.0")
+    assert machine.show("User") == {"User": "root"}
 
 
 def test_no_number_of_failed_starts_ends_the_tries(machine):
     """At boot an address, a mount or a certificate may come minutes late. Here it is the configuration."""
     machine.script("postinst", "configure", "")
-    config = machine.root / "etc/mired/mired.conf"
-    later = config.rename(config.with_suffix(".later"))
+    (machine.root / "run/units/mired.service.d/soon.conf").write_text("[Service]\nRestartSec=100ms\n")
+    machine.must("systemctl", "daemon-reload")
+    later = machine.take_configuration()
     assert machine.run("systemctl", "start", "mired").returncode != 0
     until(lambda: int(machine.show("NRestarts")["NRestarts"]) > 6)
-    later.rename(config)
+    later.rename(later.with_suffix(".conf"))
     until(lambda: machine.show("ActiveState") == {"ActiveState": "active"})
+    machine.passes()
+    machine.stop()
+
+
+def test_a_wrong_configuration_is_tried_at_a_pace_that_fills_no_journal(machine):
+    """And a person who has corrected it does not wait for the next try."""
+    machine.script("postinst", "configure", "")
+    later = machine.take_configuration()
+    assert machine.run("systemctl", "start", "mired").returncode != 0
+    begun = []
+    for tries in (1, 2):
+        until(lambda: int(machine.show("NRestarts")["NRestarts"]) == tries)
+        begun.append(time.monotonic())
+    assert begun[1] - begun[0] > 8  # a slow machine makes it longer
+    assert len(machine.log.splitlines()) <= 3 * 4
+    (machine.root / "run/units/mired.service.d/late.conf").write_text("[Service]\nRestartSec=1h\n")
+    machine.must("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", "mired")
+    until(lambda: machine.show("SubState") == {"SubState": "auto-restart"})
+    later.rename(later.with_suffix(".conf"))
+    machine.must("systemctl", "restart", "mired")  # `start` would wait for the next try
     machine.passes()
     machine.stop()
 

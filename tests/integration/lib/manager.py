@@ -133,10 +133,14 @@ class Manager:
         assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}\n{self.log[-5000:]}"
         return done.stdout
 
+    @staticmethod
+    def text_of(name):
+        """A script of the package's, with the places of this machine."""
+        return (SOURCE / "debian" / f"mired.{name}").read_text().replace("/usr/share/mired", "/run/program")
+
     def script(self, name, *arguments):
         """Runs a script of the package's."""
-        text = (SOURCE / "debian" / f"mired.{name}").read_text().replace("/usr/share/mired", "/run/program")
-        (self.root / "run" / name).write_text(text)
+        (self.root / "run" / name).write_text(self.text_of(name))
         return self.must("sh", "-e", f"/run/{name}", *arguments)
 
     def show(self, *properties):
