@@ -2,12 +2,12 @@
 #
 # BUILD          where to build (build)
 # PREFIX         for `make install` (/usr/local); DESTDIR as everywhere
-# FUZZ_SECONDS   how long `make fuzz` runs each target (20)
+# FUZZ_SECONDS   how long `make fuzz` and `make test` run each target (30)
 # TESTS          what `make test` and `make soak` hand to pytest (all of tests/integration)
 
 BUILD ?= build
 PREFIX ?= /usr/local
-FUZZ_SECONDS ?= 20
+FUZZ_SECONDS ?= 30
 TESTS ?= tests/integration
 
 export BUILD FUZZ_SECONDS TESTS
