@@ -1,6 +1,6 @@
 /* R14: how many passwords were checked out of turn. A leaky bucket for each key: it has room for
- * rate.most (0: takes nothing), and a full one runs empty in rate.period_ms (up to a day). So in any window of w ms it takes at most
- * most * (1 + w / period_ms).
+ * rate.most (0: takes nothing), and a full one runs empty in rate.period_ms (up to a day). So in any
+ * window of w ms it takes at most most * (1 + w / period_ms).
  *
  * One table of fixed size in memory that all workers share, zero at first, so connections to
  * several workers together never exceed that. A place that has run empty is free. Only keys of
