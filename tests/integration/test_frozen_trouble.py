@@ -14,7 +14,7 @@ import pytest
 
 from lib import netns, processes
 from lib.frozen import ask, release, told, wait_frozen, waits_frozen
-from lib.mired import CONTROL
+from lib.mired import CONTROL, SANITIZED
 from lib.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "able")
@@ -113,6 +113,7 @@ def replace(text, **values):
     return text
 
 
+@pytest.mark.skipif(SANITIZED, reason="there is no sandbox in such a build")
 @pytest.mark.parametrize("damage", ["head", "removed", "replaced"])
 def test_a_table_that_the_next_freezer_cannot_open_in_its_sandbox_is_left_to_the_one_after(frozen, cable, damage):
     """A confined freezer can open no file but the one that was there when it began, and can make, rename and remove none:
