@@ -486,7 +486,7 @@ static void test_a_spool_without_a_file_fails_and_keeps_its_size(void **state)
 {
     static char block[3 * BLOCK_SIZE];
     struct spool_room none = {
-        .folder = "/nonexistent", .used = &used, .max = UINT64_MAX, .now = &now};
+        .folder = "/proc/nonexistent", .used = &used, .max = UINT64_MAX, .now = &now};
     struct spool *s;
     uint64_t size = 0;
     int r = 0;
