@@ -5,10 +5,10 @@
  * a source that hangs wait for nobody's account but its own: no source gets more than `most` queries
  * at a time, with or without places.
  *
- * A source is suspect while such a query runs; from one that has ended without an answer until its next
- * answer, to any clerk; and until its first answer. Its queries begin without a place. If many sources hang, all
- * threads beside the places may be busy; then suspects get half of the places, and the others have the
- * rest.
+ * A source is suspect while such a query runs; from one that has ended without an answer until its
+ * next answer, to any clerk; and until its first answer. Its queries begin without a place. If many
+ * sources hang, all threads beside the places may be busy; then suspects get half of the places, and
+ * the others have the rest.
  *
  * Where there is only one source, nobody waits for it but its own queries, and nothing of this is
  * done. Runs in clerks. */

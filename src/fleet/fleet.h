@@ -16,8 +16,7 @@ struct fleet_params {
     const struct config *config;
     int control; /* channel to the master */
     uint32_t generation;
-    uint64_t
-        mired; /* a random number that all processes of this mired have, also after an upgrade */
+    uint64_t mired; /* a random number of this mired's, the same after an upgrade */
     struct ledger *ledger;
     struct ledger_others *others;
     const struct metrics *metrics; /* of all processes of this mired; NULL: none are told */

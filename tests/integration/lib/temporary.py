@@ -9,7 +9,7 @@ _there = set()
 
 def folder(name):
     """A new folder, which all users may enter. remove() is for its end."""
-    made = pathlib.Path(tempfile.mkdtemp(prefix=f"mired-{name}" if name else "mired-"))
+    made = pathlib.Path(tempfile.mkdtemp(prefix=f"mired-{name}"))
     made.chmod(0o755)
     _there.add(made)
     return made
