@@ -15,10 +15,9 @@ enum { BLOCK_MAX = 65536, FAMILY_IP4 = 2, GROUPS_MAX = 32, MAY_LIST = 4, FIRST_O
 
 static uint32_t number_at(const struct buf *block, size_t at)
 {
-    const unsigned char *o = (const unsigned char *)block->at + at;
-
     if (at > BLOCK_MAX || at + 4 > block->len)
         return 0;
+    const unsigned char *o = (const unsigned char *)block->at + at;
     return o[0] | (uint32_t)o[1] << 8 | (uint32_t)o[2] << 16 | (uint32_t)o[3] << 24;
 }
 
