@@ -57,6 +57,18 @@ static void test_a_plain_harvest_is_told_what_the_table_says(void **state)
     assert_in_range((int)r.gain, 40, 43);
 }
 
+/* Member by member: what is between them has no value. */
+static void assert_same(const struct adversary_result *a, const struct adversary_result *b)
+{
+    assert_true(a->gain == b->gain && a->gain_pairs == b->gain_pairs);
+    assert_int_equal(a->learnt, b->learnt);
+    assert_true(a->bought == b->bought && a->hours == b->hours);
+    assert_int_equal(a->leaked, b->leaked);
+    assert_int_equal(a->moves, b->moves);
+    assert_int_equal(a->addresses, b->addresses);
+    assert_int_equal(a->evicted, b->evicted);
+}
+
 static void test_a_game_is_played_the_same_way_each_time(void **state)
 {
     struct tarpit_rules rules = config_default_rules();
@@ -68,7 +80,7 @@ static void test_a_game_is_played_the_same_way_each_time(void **state)
         adversary_play(board, &adversary_plans[i], PLAN_HOURS, 2000, &first);
         adversary_play(board, named("pipeline"), PLAN_HOURS, 2000, &again);
         adversary_play(board, &adversary_plans[i], PLAN_HOURS, 2000, &again);
-        assert_memory_equal(&first, &again, sizeof first);
+        assert_same(&first, &again);
     }
     adversary_close(board);
 }
