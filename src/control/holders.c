@@ -54,11 +54,14 @@ static void asking_free(struct asking *k)
 
 static const char *reason(const struct holder *o)
 {
+    const char *text = strerrordesc_np(-o->error);
+
     return o->error == 0              ? "no answer within 1.5 s"
            : o->error == -EAGAIN      ? "its channel is full"
            : o->error == -ENOTCONN    ? "it is not running"
            : o->error == -EINPROGRESS ? "it is starting"
-                                      : strerrordesc_np(-o->error);
+           : text                     ? text
+                                      : "an unknown error";
 }
 
 static bool has_answered(const struct holder *o)
@@ -315,7 +318,7 @@ static void take_released(struct asking *k, const struct note *n)
         o->frozen = strcmp(kind, "frozen") == 0;
         o->done = n->arg < 0 || strcmp(state, "done") == 0;
         if (n->arg < 0)
-            o->error = n->arg;
+            o->error = n->arg == INT32_MIN ? -EPROTO : n->arg; /* one that has no positive */
         else
             o->answered = n->arg;
     }
