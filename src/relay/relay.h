@@ -74,7 +74,7 @@ struct relay_message {
     struct addr server;        /* the address that the client connected to; ADDR_NONE: not known */
     struct client_names names; /* the client's, for XCLIENT and XFORWARD */
     struct span user;          /* authenticated as, or empty; borrowed for the call */
-    struct buf header;         /* taken over: the Received: line(s) that go before the message */
+    struct buf header;         /* taken over: what goes before the message, Received: first */
     uint64_t octets;           /* of the message as the client sent it: without stuffing dots, and
                                   without octets that mired has added to it in the spool */
     uint32_t declared;         /* by MAIL's SIZE, or 0 */

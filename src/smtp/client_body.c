@@ -20,7 +20,7 @@ static void begin_last_chunk(struct outbound *o)
 }
 
 /* The header cannot be taken for commands: "Received:" is none, and its other lines begin with a
- * tab. An empty chunk would not do: Postfix answers it with 551 and Exim with 504. */
+ * tab or are empty. An empty chunk would not do: Postfix answers it with 551 and Exim with 504. */
 static void begin_first_chunk(struct outbound *o)
 {
     struct span header = o->job->header;

@@ -251,6 +251,17 @@ static void done(void *arg, const struct relay_result *result)
     conn_run(w, c);
 }
 
+/* Whether the message begins with a space or a tab. Then its first line would go on with the header
+ * field that mired puts before it (RFC 5322 2.2.3), as if mired had written it. */
+static bool begins_folded(struct conn *c)
+{
+    struct span first = spool_read(c->work->spool, 0);
+
+    return first.len && (first.at[0] == ' ' || first.at[0] == '\t');
+}
+
+/* An empty line keeps the client's words out of it: they are text, as they are to Postfix, which does
+ * the same. */
 static int make_header(struct worker *w, struct conn *c, struct buf *header)
 {
     struct received_from from = {
@@ -265,7 +276,9 @@ static int make_header(struct worker *w, struct conn *c, struct buf *header)
 
     if (envelope_recipients(&c->smtp.envelope) == 1 && envelope_next(&c->smtp.envelope, &only))
         from.only_recipient = only.address;
-    return received_header(&from, w->loop.wall, header);
+    if (received_header(&from, w->loop.wall, header) < 0)
+        return -ENOMEM;
+    return begins_folded(c) ? buf_add_span(header, SPAN("\r\n")) : 0;
 }
 
 /* A backend that checks the client's name must not defer good mail because the DNS is slower than

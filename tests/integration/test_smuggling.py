@@ -110,3 +110,27 @@ def test_how_many_cells_each_server_believes_without_mired(behind, name):
     believed = [end for end, said in codes.items() if said[:1] == [250] and said[1:] != [221]]
     print(f"{name} without mired: {len(believed)} of {len(cells)} ends end the data: {sorted(believed)[:20]}")
     assert not [end for end in believed if smuggling.may_be_taken(Cell(end, "once"))]
+
+
+FOLDED = (b" ", b"\t", b" \r\n\t", b"  ; ")
+CLAIM = b"(envelope-from evil); Mon, 1 Jan 2001 00:00:00 +0000"
+
+
+@pytest.mark.parametrize("name", ["store", "postfix"])
+@pytest.mark.parametrize("way", ["DATA", "BDAT", "a byte each"])
+def test_a_message_that_begins_folded_does_not_go_on_with_our_header(behind, name, way):
+    """Its first line would be the rest of the Received: field that mired has written. It is kept, as text."""
+    b = behind(name)
+    sent = [fold + CLAIM + b"\r\nSubject: token-%d\r\n\r\nline\r\n" % n for n, fold in enumerate(FOLDED)]
+    for message in sent:
+        with Client(b.m.port) as c:
+            c.ehlo()
+            assert all(r.ok for r in c.envelope("joe@elsewhere.test", [USER]))
+            if way == "DATA":
+                assert c.data(message).code == 250
+            else:
+                assert c.chunks(message, [1] * 8 if way == "a byte each" else []).code == 250
+    mails = [mail.replace(b"\r\n", b"\n") for mail in b.delivered(USER, len(sent))]
+    heads, texts = zip(*(mail.split(b"\n\n", 1) for mail in mails))
+    assert not any(CLAIM in head for head in heads), heads
+    assert sorted(texts) == sorted(message.replace(b"\r\n", b"\n") for message in sent)
