@@ -350,6 +350,11 @@ bool tarpit_has_delivered(const struct tarpit *t, const struct tarpit_who *who, 
     return s.delivered && !s.free;
 }
 
+bool tarpit_is_proven(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
+{
+    return own_of(t, who, now).proven || tarpit_is_spared(t, who, now);
+}
+
 bool tarpit_in_good_standing(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
 {
     struct ledger_entry c, n;

@@ -200,6 +200,9 @@ void tarpit_listed(struct tarpit *t, const struct tarpit_who *who, double offenc
 /* Whether the client has delivered good mail in the last weeks. */
 bool tarpit_has_delivered(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
 
+/* Whether the client has delivered good mail in the last weeks, and is not in debt; or is spared. */
+bool tarpit_is_proven(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
+
 /* Whether it is neither delayed nor booked: it is exempt, also by the ledger, or has logged in. */
 bool tarpit_is_spared(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
 

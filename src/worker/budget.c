@@ -117,6 +117,15 @@ uint64_t budget_of(const struct budget *b, enum budget_kind kind, const struct a
     return b->client[kind][places_of(b, client)->own];
 }
 
+uint64_t budget_share(const struct budget *b, enum budget_kind kind, const struct addr *client)
+{
+    static_assert(BUDGET_CLIENT_PART == 2 * BUDGET_NETWORK_PART, "half of the network's");
+    const struct places *p = places_of(b, client);
+    uint64_t own = b->client[kind][p->own], half = b->network[kind][p->all] / 2;
+
+    return own > half ? own : half;
+}
+
 uint64_t budget_taken(const struct budget *b, enum budget_kind kind)
 {
     return b->taken[kind];

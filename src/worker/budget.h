@@ -51,8 +51,10 @@ void budget_count(struct budget *b, enum budget_kind kind, const struct addr *cl
  * budget_of(). */
 uint32_t budget_place(const struct budget *b, const struct addr *client);
 
-/* The amount of the client, and of all clients. */
+/* The amount of the client; how much of its parts it uses, which is that amount or half of its
+ * network's, whichever is more; and the amount of all clients. */
 uint64_t budget_of(const struct budget *b, enum budget_kind kind, const struct addr *client);
+uint64_t budget_share(const struct budget *b, enum budget_kind kind, const struct addr *client);
 uint64_t budget_taken(const struct budget *b, enum budget_kind kind);
 
 #endif

@@ -181,7 +181,8 @@ void conn_accept(struct worker *w, int fd, uint16_t listener, const struct addr 
     struct conn *c = NULL;
 
     metric_add(METRIC_CONNECTIONS_TOTAL, 1);
-    if (guard_admit(w, peer, exempt || proxied_is_balancer(w, listener, peer)))
+    if (proxied_is_balancer(w, listener, peer) ? guard_admit_balancer(w)
+                                               : guard_admit(w, peer, exempt))
         c = conn_new(w, fd, listener, peer, exempt);
     if (!c) {
         PROBE4(accept, fd, peer->octets, peer->family, 0);

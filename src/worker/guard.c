@@ -21,6 +21,10 @@
  * connection costs two octets at most. */
 enum { CLIENT_BITS_FIRST = 10 };
 
+/* Connections from balancers beyond the limit. A balancer sends its header at once, so they stay for a
+ * moment only. */
+enum { HEADERS_AWAITED = 16 };
+
 bool guard_open(struct guard *g)
 {
     for (int i = 0; i < GUARD_LEVELS; i++)
@@ -60,18 +64,35 @@ void guard_grow(struct worker *w)
             ++*client_count(w, conn_of_link(link));
 }
 
-bool guard_admit(struct worker *w, const struct addr *peer, bool exempt)
+/* `open`: how many other connections are. */
+static bool admit(struct worker *w, const struct addr *peer, bool exempt, uint32_t open)
 {
     if (!exempt && !room_for_connection(w, peer)) {
         metric_add(METRIC_BUDGET_CONNECTIONS, 1);
         return false;
     }
-    if (w->open < w->open_reserve_from)
+    if (open < w->open_reserve_from)
         return true;
     struct tarpit_who who = who_of(w, peer, exempt);
     if (!who.exempt && !w->config->observe && tarpit_debt(&w->tarpit, &who, w->loop.wall) > 0)
         return false; /* the reserve is for clients without debt */
-    return w->open < w->open_max || guard_evict(w);
+    return open < w->open_max || guard_evict(w) ||
+           room_displace(w, peer, tarpit_is_proven(&w->tarpit, &who, w->loop.wall));
+}
+
+bool guard_admit(struct worker *w, const struct addr *peer, bool exempt)
+{
+    return admit(w, peer, exempt, w->open);
+}
+
+bool guard_admit_balancer(struct worker *w)
+{
+    return w->open < w->open_max + HEADERS_AWAITED || guard_evict(w);
+}
+
+bool guard_admit_behind(struct worker *w, const struct addr *peer, bool exempt)
+{
+    return admit(w, peer, exempt, w->open - 1);
 }
 
 /* The deepest level with a connection in it; NULL if none is held. */

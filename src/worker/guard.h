@@ -32,8 +32,15 @@ void guard_close(struct guard *g);
 
 /* Whether there is room for one more connection of this client; if not, it hears 421. The last
  * `reserve` of the connections is for clients without debt. When all are in use, the held
- * connection deepest in debt is closed. */
+ * connection deepest in debt is closed, or another one (room_evict(), room_displace()). */
 bool guard_admit(struct worker *w, const struct addr *peer, bool exempt);
+
+/* The same for a connection from a balancer, whose client is not known yet. It closes no other one for
+ * it but a held or silent one; for a few of them there is room beyond the limit. */
+bool guard_admit_balancer(struct worker *w);
+
+/* guard_admit() for the client of a balancer's connection, which is open and counted already. */
+bool guard_admit_behind(struct worker *w, const struct addr *peer, bool exempt);
 
 /* Adds a connection to the held ones. May close the one deepest in debt to make room. False: its
  * client already has `held_per_client`, or all other held clients have less debt. */

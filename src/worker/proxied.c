@@ -40,7 +40,7 @@ static void begin(struct worker *w, struct conn *c, const struct addr *client)
         c->flags &= ~(uint32_t)CONN_EXEMPT;
         if (conn_is_exempt(w, &c->peer))
             c->flags |= CONN_EXEMPT;
-        if (!guard_admit(w, &c->peer, c->flags & CONN_EXEMPT)) {
+        if (!guard_admit_behind(w, &c->peer, c->flags & CONN_EXEMPT)) {
             conn_phase(w, c, CONN_READING, 0);
             conn_shut(w, c, REPLY_BUSY);
             return;

@@ -8,6 +8,7 @@
 #include "worker/conn.h"
 #include "worker/journal.h"
 #include "worker/room.h"
+#include "worker/who.h"
 #include "worker/worker_part.h"
 
 enum {
@@ -113,24 +114,85 @@ static struct conn *silent_one(struct worker *w, enum budget_kind kind)
     return worst;
 }
 
+static void close_for_another(struct worker *w, struct conn *c)
+{
+    metric_add(METRIC_GUARD_EVICTIONS, 1);
+    if (c->phase == CONN_CLOSING) /* the last reply has been said */
+        conn_close(w, c, CLOSE_EVICTED);
+    else
+        conn_shut(w, c, REPLY_EVICTED);
+}
+
 static bool evict(struct worker *w, enum budget_kind kind)
 {
     struct conn *c = silent_one(w, kind);
 
     if (!c)
         return false;
-    metric_add(METRIC_GUARD_EVICTIONS, 1);
     journal_step(c, "makes room", "silent for %.0f s", (double)silent_ms(w, c) / 1000);
-    if (c->phase == CONN_CLOSING) /* the last reply has been said */
-        conn_close(w, c, CLOSE_EVICTED);
-    else
-        conn_shut(w, c, REPLY_EVICTED);
+    close_for_another(w, c);
     return true;
 }
 
 bool room_evict(struct worker *w)
 {
     return evict(w, BUDGET_CONNECTIONS);
+}
+
+/* Who may have a place when there are too few. */
+struct claim {
+    bool proven;
+    uint64_t share; /* how many places it has already */
+};
+
+/* Whatever it sends at the moment: also a bounce. */
+static struct claim claim_of(struct worker *w, const struct conn *c)
+{
+    struct tarpit_who who = who_of(w, &c->peer, c->flags & CONN_EXEMPT);
+
+    return (struct claim){.proven = tarpit_is_proven(&w->tarpit, &who, w->loop.wall),
+                          .share = budget_share(w->budget, BUDGET_CONNECTIONS, &c->peer)};
+}
+
+/* Whether b should give way to a. Nobody gives way to an equal for a few connections more, or clients
+ * would close each other's all the time. */
+static bool outweighs(struct claim a, struct claim b)
+{
+    if (a.proven != b.proven)
+        return a.proven;
+    return b.share > CONNECTIONS_LEAST && b.share > a.share + 1;
+}
+
+/* Of those that have to give way, the one that does so first. */
+static bool goes_before(struct claim a, struct claim b)
+{
+    return a.proven != b.proven ? b.proven : a.share > b.share;
+}
+
+bool room_displace(struct worker *w, const struct addr *peer, bool proven)
+{
+    struct claim newcomer = {proven, budget_share(w->budget, BUDGET_CONNECTIONS, peer)},
+                 last = {.proven = false};
+    struct conn *victim = NULL;
+
+    for (int i = 0; i < LOOK_AT && !ring_is_empty(&w->awake); i++) {
+        struct conn *c = conn_of_link(w->awake.next);
+        ring_remove(&c->link);
+        ring_add(&w->awake, &c->link);
+        if (!waits_for_client(c) || room_is_free(c) || c->flags & CONN_RUNNING)
+            continue;
+        struct claim claim = claim_of(w, c);
+        if (!outweighs(newcomer, claim) || (victim && !goes_before(claim, last)))
+            continue;
+        victim = c;
+        last = claim;
+    }
+    if (!victim)
+        return false;
+    journal_step(victim, "makes room", "for a client with %s",
+                 proven && !last.proven ? "good mail" : "fewer connections");
+    close_for_another(w, victim);
+    return true;
 }
 
 /* ---- messages ---- */

@@ -30,6 +30,13 @@ void room_count(struct worker *w, const struct conn *c, int by);
  * call it during conn_run() (CONN_RUNNING), because it could close that connection. */
 bool room_evict(struct worker *w);
 
+/* For one more connection of `peer` where all are in use, nobody is held and nobody silent: closes one
+ * whose client is there and takes its time, however little that is, if it has less claim to its place
+ * than the newcomer. A client that has delivered good mail (`proven`) takes the place of one that has
+ * not; among equals, the place of a client, or one of a network, that has many more. False: there is
+ * none. Do not call it during conn_run(). */
+bool room_displace(struct worker *w, const struct addr *peer, bool proven);
+
 /* Whether the message of this connection may have `octets` more. */
 bool room_for_octets(struct worker *w, struct conn *c, uint64_t octets);
 

@@ -16,6 +16,7 @@ import pytest
 
 from lib import ports, scrape
 from lib.certificates import Authority
+from lib.mired import PASSWORDS
 from lib.scripted import Scripted
 from lib.smtp import Client, Hung
 from lib.waiting import PATIENCE, until
@@ -42,6 +43,67 @@ def open_many(port, sources):
 def close(clients):
     for c in clients:
         c.close()
+
+
+TALKS = {
+    "commands": "RCPT TO:<alice@example.test>\r\n",
+    "a message": "DATA\r\nSubject: it never ends\r\n",
+}
+
+
+@pytest.mark.parametrize("talk", TALKS)
+@pytest.mark.parametrize("behind", ["", "a balancer"])
+def test_strangers_who_keep_talking_keep_no_known_sender_out(mired, talk, behind):
+    """Eight addresses in eight networks take all places, without an offence and never silent. Both senders come through
+    a balancer, or all do not: its connections have no claim of their own."""
+    balanced = ports.free()
+    config = f'connections_max = 64\nlisten "127.0.0.1:{balanced}" {{ proxy_protocol = {{ "127.66.9.1" }} }}'
+    m = mired(workers=1, config=config)
+
+    def come(source):
+        if not behind:
+            return Client(m.port, source=source)
+        c = Client(balanced, source="127.66.9.1", greet=False)
+        c.send(f"PROXY TCP4 {source} 127.0.0.1 4000 25\r\n")
+        c.greeting = c.reply()
+        return c
+
+    known, unknown = ports.stranger(), ports.stranger()
+    with Client(m.port, source=known) as c:
+        c.ehlo()
+        assert c.message("a@b.test", ["alice@example.test"]).code == 250
+    m.booked()
+    flood = []
+    try:
+        for n in range(64):
+            flood.append(come(f"127.{70 + n % 8}.1.1"))
+            flood[-1].ehlo()
+            flood[-1].must("MAIL FROM:<a@flood.test>")
+            flood[-1].must("RCPT TO:<alice@example.test>")
+            flood[-1].send(TALKS[talk])
+        with come(unknown) as c:
+            assert c.greeting.code == 421
+        for _ in range(5):
+            with come(known) as c:
+                assert c.greeting.code == 220, c.greeting.text
+                c.ehlo()
+                assert c.message("a@b.test", ["alice@example.test"]).code == 250
+    finally:
+        close(flood)
+
+
+def test_few_addresses_with_many_connections_keep_nobody_out(mired):
+    """They never fall silent for 10 s. A user who has to log in yet is a stranger, too."""
+    m = mired(workers=1, config="connections_max = 200")
+    flood = open_many(m.port, [f"127.{70 + n % 8}.1.1" for n in range(200)])
+    try:
+        assert len(flood) == 200
+        with Client(m.submission, source=ports.stranger()) as c:
+            assert c.greeting.code == 220, c.greeting.text
+            c.ehlo()
+            assert c.login("alice@example.test", PASSWORDS["alice@example.test"]).code == 235
+    finally:
+        close(flood)
 
 
 @pytest.mark.parametrize("flood", ["one address", "one network"])

@@ -129,6 +129,98 @@ static void test_no_client_without_offence_is_closed_for_another(void **state)
         assert_true(fake_is_open(&f, &good[i]));
 }
 
+static void deliver(const char *address)
+{
+    struct addr a;
+    uint64_t mailbox = 1;
+
+    assert_true(addr_parse(span_of(address), &a));
+    struct tarpit_who who = tarpit_who(&f.w->tarpit, &a, false);
+    tarpit_good(&f.w->tarpit, &who, &mailbox, 1, f.w->loop.wall);
+}
+
+/* Strangers who keep talking: none of them is in debt, held or silent. */
+static void talk(const struct fake_client *client, int count)
+{
+    for (int i = 0; i < count; i++) {
+        fake_say(&f, &client[i], "EHLO x\r\n");
+        assert_non_null(strstr(fake_heard(&client[i]), "250 "));
+    }
+}
+
+static void test_a_client_with_good_mail_takes_the_place_of_a_stranger(void **state)
+{
+    struct fake_client stranger[4];
+    static const char *const from[] = {"192.0.2.1", "203.0.113.1", "203.0.113.1", "192.0.2.3"};
+
+    f.w->open_max = f.w->open_reserve_from = 4;
+    deliver("198.51.100.1");
+    deliver("198.51.100.2");
+    for (int i = 0; i < 4; i++)
+        stranger[i] = fake_connect(&f, from[i]);
+    talk(stranger, 4);
+    struct fake_client good = fake_connect(&f, "198.51.100.1");
+    assert_non_null(strstr(fake_heard(&good), "220 "));
+    assert_int_equal(f.w->open, 4);
+    /* of the one with most connections */
+    assert_true(fake_is_open(&f, &stranger[0]) && fake_is_open(&f, &stranger[3]));
+    assert_true(fake_is_open(&f, &stranger[1]) != fake_is_open(&f, &stranger[2]));
+    assert_true(heard_421(&stranger[fake_is_open(&f, &stranger[1]) ? 2 : 1]));
+
+    /* Strangers cannot do that, and good mail in debt is none. */
+    fake_owe(&f, "198.51.100.2", 9);
+    struct fake_client more = fake_connect(&f, "192.0.2.9"),
+                       owes = fake_connect(&f, "198.51.100.2");
+    assert_true(heard_421(&more) && heard_421(&owes));
+    assert_true(fake_is_open(&f, &good));
+}
+
+/* A bounce that it sends at the moment does not make a stranger of it. */
+static void test_a_client_with_good_mail_gives_way_to_none_of_its_kind(void **state)
+{
+    struct fake_client good[3];
+
+    f.w->open_max = f.w->open_reserve_from = 3;
+    for (int i = 0; i < 3; i++) {
+        deliver("198.51.100.1");
+        good[i] = fake_connect(&f, "198.51.100.1");
+        fake_say(&f, &good[i], "EHLO x\r\nMAIL FROM:<>\r\n");
+    }
+    deliver("203.0.113.1");
+    struct fake_client other = fake_connect(&f, "203.0.113.1");
+    assert_true(heard_421(&other));
+    for (int i = 0; i < 3; i++)
+        assert_true(fake_is_open(&f, &good[i]));
+}
+
+/* Who takes all places with few addresses makes room for one who has none, with good mail or not. */
+static void test_a_client_with_many_connections_makes_room(void **state)
+{
+    enum { MANY = 40 };
+
+    for (int proven = 0; proven < 2; proven++) {
+        struct fake_client many[MANY];
+        fake_close(&f);
+        fake_open(&f);
+        f.w->open_max = f.w->open_reserve_from = MANY;
+        for (int i = 0; i < MANY; i++) {
+            const char *address = i % 2 ? "192.0.2.1" : "203.0.113.1";
+            if (proven)
+                deliver(address);
+            many[i] = fake_connect(&f, address);
+        }
+        talk(many, MANY);
+        if (proven) {
+            struct fake_client stranger = fake_connect(&f, "198.51.100.1");
+            assert_true(heard_421(&stranger));
+            deliver("198.51.100.1");
+        }
+        struct fake_client one = fake_connect(&f, "198.51.100.1");
+        assert_non_null(strstr(fake_heard(&one), "220 "));
+        assert_int_equal(f.w->open, MANY);
+    }
+}
+
 /* A handshake that does not come, and a last reply that is not taken, are silence too. */
 static void test_a_client_that_is_waited_for_in_any_phase_makes_room(void **state)
 {
@@ -243,6 +335,9 @@ int main(void)
         TEST(test_a_client_without_offence_gets_in_when_all_places_are_taken),
         TEST(test_the_reserve_is_not_for_clients_in_debt),
         TEST(test_no_client_without_offence_is_closed_for_another),
+        TEST(test_a_client_with_good_mail_takes_the_place_of_a_stranger),
+        TEST(test_a_client_with_good_mail_gives_way_to_none_of_its_kind),
+        TEST(test_a_client_with_many_connections_makes_room),
         TEST(test_a_client_that_is_waited_for_in_any_phase_makes_room),
         TEST(test_the_innocent_are_never_closed_before_the_guilty),
         TEST(test_one_client_holds_so_many_and_no_more),
