@@ -60,6 +60,10 @@ void partial_settle(struct partial_delivery *s);
 void partial_carry_out(struct partial_delivery *s, const struct partial_change *what,
                        bool (*late)(const void *ring), const void *ring, uint64_t now);
 
+/* The wall clock was set by `by_ms` and is `now` (ms): entries last as long as they would have. 0: it
+ * is not known by how much, and no entry lasts longer than a new one. For the keeper. */
+void partial_clock_was_set(struct partial_delivery *s, int64_t by_ms, uint64_t now);
+
 /* Records that a recipient has the message: a retry skips it. `message` is its hash;
  * `named`: it has a Message-ID (spool_identify()). */
 void partial_delivered(struct partial_delivery *s, struct span sender, struct span recipient,

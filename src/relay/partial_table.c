@@ -24,10 +24,16 @@ bool partial_is_whole(const struct partial_delivery *s, const struct partial_ent
     return key && check == check_of(s, key, value, flags) && atomic_load(&e->key) == key;
 }
 
+/* A time that no entry has unless the clock was set back. UINT64_MAX is for ever. */
+static bool is_from_future(uint64_t until, uint64_t now)
+{
+    return until > now + PARTIAL_LONGEST_MS && until != UINT64_MAX;
+}
+
 /* How much a place is worth: 0 an entry that has ended, 1 one of another member, 2 an own one. */
 static int worth(const struct partial_entry *e, uint64_t now)
 {
-    if (atomic_load(&e->until) <= now)
+    if (atomic_load(&e->until) <= now || is_from_future(atomic_load(&e->until), now))
         return 0;
     return atomic_load(&e->flags) & PARTIAL_OF_OTHERS ? 1 : 2;
 }
@@ -77,7 +83,8 @@ bool partial_get(const struct partial_delivery *s, uint64_t key, uint64_t now, u
         uint32_t check = set[i].check;
         *flags = atomic_load(&set[i].flags);
         *value = found;
-        return atomic_load(&set[i].until) > now && atomic_load(&set[i].key) == key &&
+        uint64_t until = atomic_load(&set[i].until);
+        return until > now && !is_from_future(until, now) && atomic_load(&set[i].key) == key &&
                check == check_of(s, key, found, *flags) && found != PARTIAL_GONE;
     }
     return false;
@@ -107,5 +114,25 @@ void partial_drop(struct partial_delivery *s, uint64_t key)
         atomic_store(&set[i].flags, (flags & PARTIAL_WHAT) | PARTIAL_ELSEWHERE);
         atomic_store(&set[i].until, until + 1); /* later than what others have */
         atomic_store(&set[i].key, key);
+    }
+}
+
+/* An entry that was believed too long could say of a new message that it was delivered; one that is
+ * dropped too early costs a second copy. So a time that cannot be right is made the shortest one. */
+void partial_clock_was_set(struct partial_delivery *s, int64_t by_ms, uint64_t now)
+{
+    const uint64_t before = now - (uint64_t)by_ms;
+
+    for (size_t i = 0; i < PARTIAL_SETS * PARTIAL_WAYS; i++) {
+        struct partial_entry *e = &s->entry[i];
+        uint64_t until = atomic_load(&e->until), to = until;
+        if (!atomic_load(&e->key) || until == UINT64_MAX)
+            continue;
+        if (by_ms < 0 ? until > now : until > before)
+            to = until + (uint64_t)by_ms;
+        if (to > now + (by_ms ? PARTIAL_LONGEST_MS : s->keep_ms))
+            to = now + s->keep_ms;
+        if (to != until)
+            atomic_compare_exchange_strong(&e->until, &until, to);
     }
 }

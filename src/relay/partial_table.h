@@ -16,6 +16,10 @@
 
 enum { PARTIAL_SETS = 8192, PARTIAL_WAYS = 8 };
 
+/* The longest time that an entry counts, and a day for clocks that are not the same: `settle` and what
+ * is known of a backend are up to 30 days. */
+#define PARTIAL_LONGEST_MS (UINT64_C(31) * 86400 * 1000)
+
 /* What an entry is about; the first three are shared with a fleet. A MARK says that there are
  * entries of a sender and a recipient whose keys contain a message's hash; MARKED_FROM says from
  * when on all of these have one. COMMON has the key of a fleet. */

@@ -148,6 +148,56 @@ static void test_no_entry_lasts_longer_or_says_that_it_is_anothers(void **state)
     assert_false(partial_get(kept, key + 1, T0, &value, &flags));
 }
 
+/* A record that outlives its time says of the next message with the same octets that it was delivered:
+ * an alarm would be lost. One that ends too early costs a second copy. */
+static void test_when_the_clock_is_set_records_last_as_long_as_before(void **state)
+{
+    static const int64_t ways[] = {HOUR / 2,
+                                   -HOUR / 2,
+                                   24 * HOUR,
+                                   -24 * HOUR,
+                                   -365 * INT64_C(24) * HOUR,
+                                   365 * INT64_C(24) * HOUR};
+    struct span sender = SPAN("a@b.test"), to = SPAN("alice@example.test");
+    struct span mx = SPAN("smtp://mx");
+    uint64_t word;
+
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        uint64_t now = T0;
+        partial_delivered(kept, sender, to, 7, false, now);
+        partial_put_in_group(kept, sender, to, 100, PARTIAL_LATER, now);
+        partial_note_backend(kept, mx, 5, now);
+        now += (uint64_t)ways[i];
+        partial_clock_was_set(kept, ways[i], now);
+        now += HOUR - 1000;
+        assert_true(partial_was_delivered(kept, sender, to, 7, false, now));
+        assert_int_equal(partial_group_of(kept, sender, to, 100, now), PARTIAL_LATER);
+        now += 2000;
+        assert_false(partial_was_delivered(kept, sender, to, 7, false, now));
+        assert_int_equal(partial_group_of(kept, sender, to, 100, now), PARTIAL_TAKEN);
+        assert_true(partial_backend(kept, mx, now + 29 * UINT64_C(24) * HOUR, &word));
+        assert_false(partial_backend(kept, mx, now + 31 * UINT64_C(24) * HOUR, &word));
+        partial_clock_was_set(kept, -ways[i], now - (uint64_t)ways[i]);
+        assert_false(partial_was_delivered(kept, sender, to, 7, false, now - (uint64_t)ways[i]));
+    }
+}
+
+static void test_a_record_from_the_future_is_not_believed(void **state)
+{
+    const uint64_t year = 365 * UINT64_C(24) * HOUR;
+    struct span sender = SPAN("a@b.test"), to = SPAN("alice@example.test");
+    struct sipkey fleet = {1, 2};
+
+    assert_true(partial_use_key(kept, &fleet));
+    partial_delivered(kept, sender, to, 7, false, T0 + year);
+    assert_false(
+        partial_was_delivered(kept, sender, to, 7, false, T0)); /* before the keeper looks */
+    partial_clock_was_set(kept, 0, T0);
+    assert_true(partial_was_delivered(kept, sender, to, 7, false, T0 + HOUR - 1000));
+    assert_false(partial_was_delivered(kept, sender, to, 7, false, T0 + HOUR + 1000));
+    assert_false(partial_use_key(kept, &fleet)); /* what is for ever stays */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +205,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_late_record_of_a_message_without_a_name_is_withdrawn,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_it_cannot_touch_the_keys, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_when_the_clock_is_set_records_last_as_long_as_before,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_record_from_the_future_is_not_believed, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_no_entry_lasts_longer_or_says_that_it_is_anothers,
                                         set_up, tear_down),
     };
