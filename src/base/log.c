@@ -438,7 +438,9 @@ SENTENCE(log_error, LOG_ERROR)
 
 bool log_is_due(uint64_t *told_ms, uint64_t every_ms, uint64_t now)
 {
-    if (*told_ms && now < *told_ms + every_ms)
+    bool from_future = *told_ms > now + every_ms; /* the clock was set back */
+
+    if (*told_ms && now < *told_ms + every_ms && !from_future)
         return false;
     *told_ms = now ? now : 1;
     return true;

@@ -285,6 +285,19 @@ static void test_a_terminal_gets_colour_time_and_escapes(void **state)
     close(slave);
 }
 
+/* A warning about a worker that was taken over comes again, also when the clock was a year ahead. */
+static void test_a_line_is_due_again_when_the_clock_was_set_back(void **state)
+{
+    const uint64_t now = UINT64_C(1800000000000), year = 365 * UINT64_C(86400000);
+    uint64_t told = 0;
+
+    assert_true(log_is_due(&told, 60000, now + year));
+    assert_false(log_is_due(&told, 60000, now + year + 59999));
+    assert_true(log_is_due(&told, 60000, now));
+    assert_false(log_is_due(&told, 60000, now + 59999));
+    assert_true(log_is_due(&told, 60000, now + 60000));
+}
+
 #define ON_A_PIPE(test) cmocka_unit_test_setup_teardown(test, open_pipe, close_pipe)
 
 int main(void)
@@ -302,6 +315,7 @@ int main(void)
         ON_A_PIPE(test_a_line_never_grows_past_its_limit),
         ON_A_PIPE(test_a_long_sentence_may_fill_the_line),
         ON_A_PIPE(test_a_terminal_gets_colour_time_and_escapes),
+        cmocka_unit_test(test_a_line_is_due_again_when_the_clock_was_set_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
