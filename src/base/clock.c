@@ -21,6 +21,11 @@ uint64_t clock_mono_ms(void)
     return clock_read(CLOCK_MONOTONIC, 1000);
 }
 
+uint64_t clock_boot_ms(void)
+{
+    return clock_read(CLOCK_BOOTTIME, 1000);
+}
+
 uint64_t clock_mono_us(void)
 {
     return clock_read(CLOCK_MONOTONIC, 1000000);

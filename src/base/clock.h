@@ -11,7 +11,11 @@ uint64_t clock_wall_ms(void);
 /* Milliseconds since the machine started, for timers; this clock never steps. */
 uint64_t clock_mono_ms(void);
 
-/* Microseconds of the same clock, for measuring how long something took. */
+/* The same, but it goes on while the machine is suspended, as the wall clock does: what is left of the
+ * difference between both was set by somebody. */
+uint64_t clock_boot_ms(void);
+
+/* Microseconds of the monotonic clock, for measuring how long something took. */
 uint64_t clock_mono_us(void);
 
 #endif

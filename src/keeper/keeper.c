@@ -6,10 +6,12 @@
 #include "keeper/keeper.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -22,6 +24,7 @@
 #include "keeper/confine.h"
 #include "query/notes.h"
 #include "relay/partial_delivery.h"
+#include "tarpit/ledger_clock.h"
 #include "tarpit/ledger_disposal.h"
 #include "tarpit/ledger_reserve.h"
 #include "tarpit/policy.h"
@@ -46,6 +49,7 @@ struct keeper {
     struct disposal_rules rules;
     struct desk *desk;
     uint64_t stop_ms; /* monotonic: when to end; 0: not told to */
+    uint32_t boot;    /* names the machine's last start */
 };
 
 /* ---- proposals ---- */
@@ -135,9 +139,41 @@ static unsigned take_turn(struct keeper *k, uint32_t worker)
     return n;
 }
 
+/* What is stored keeps its age when the wall clock is set. Before anything else is done with that
+ * clock. */
+static void follow_clock(struct keeper *k)
+{
+    struct clock_reading now = {clock_wall_ms(), clock_boot_ms(), k->boot};
+    struct clock_step step;
+
+    if (!ledger_follow_clock(k->params->ledger, &now, &step))
+        return;
+    partial_clock_was_set(k->params->partial, step.by_ms, step.now_ms);
+    if (!step.by_ms)
+        return;
+    turns_clock_was_set(k->params->turns, step.by_ms, step.now_ms);
+    log_warn("the clock was set by %+.0f s; the ledger follows it", (double)step.by_ms / 1000);
+}
+
+/* A number for the machine's last start: the beginning of a random one. Where it cannot be read, as with
+ * `ProcSubset=pid` of systemd, one for the master's start: a clock that was set while mired did not run
+ * is then judged as after a start of the machine. */
+static uint32_t read_boot(const struct keeper_params *params)
+{
+    char text[9] = "";
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+
+    if (fd >= 0)
+        close(fd);
+    uint32_t boot = (uint32_t)(n > 0 ? strtoul(text, NULL, 16) : params->started_ms);
+    return boot ? boot : 1;
+}
+
 /* Returns how many there were, and whether there may be more. */
 static unsigned take_turns(struct keeper *k, bool *more)
 {
+    follow_clock(k);
     uint64_t round = turns_begin_round(k->params->turns);
     unsigned all = 0;
 
@@ -149,6 +185,8 @@ static unsigned take_turns(struct keeper *k, bool *more)
     }
     if (!*more)
         turns_end_round(k->params->turns, round);
+    if (all)
+        ledger_note_time(k->params->ledger, clock_wall_ms());
     return all;
 }
 
@@ -253,6 +291,20 @@ static bool watch(int set, int fd)
                      &(struct epoll_event){.events = EPOLLIN, .data.fd = fd}) == 0;
 }
 
+/* A timer that never ends: it is ready when the wall clock is set, so a keeper that sleeps follows at
+ * once. Where there is none, it does so with the next booking. */
+static void watch_clock(int set)
+{
+    const struct itimerspec never = {.it_value.tv_sec = INT64_C(1) << 34};
+    int fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    if (timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL) < 0 ||
+        !watch(set, fd))
+        close(fd);
+}
+
 static bool watch_all(const struct keeper_params *params, int set)
 {
     bool done = watch(set, params->control);
@@ -266,13 +318,16 @@ int keeper_run(const struct keeper_params *params)
 {
     struct keeper k = {.params = params,
                        .rules = {params->config->tarpit, raise_most(params->config)},
-                       .desk = calloc(params->workers, sizeof *k.desk)};
+                       .desk = calloc(params->workers, sizeof *k.desk),
+                       .boot = read_boot(params)};
     int set = epoll_create1(EPOLL_CLOEXEC);
 
     if (!k.desk || set < 0 || !watch_all(params, set)) {
         log_error("the keeper cannot start: %s", strerror(errno));
         return 1;
     }
+    watch_clock(set);
+    follow_clock(&k); /* before what another keeper has left is carried out */
     for (uint32_t i = 0; i < params->workers; i++) {
         k.desk[i].disposal.logins = &params->logins[i];
         k.desk[i].disposal.maker = i % LEDGER_MAKERS + 1;

@@ -24,6 +24,7 @@ struct keeper_params {
     struct turns *turns;          /* of all workers; the keeper counts its rounds there */
     _Atomic uint32_t *logins;     /* one for each worker: bookings that right passwords allow */
     uint32_t workers;
+    uint64_t started_ms; /* when the master was started, wall ms: a number of its own */
 };
 
 /* The body of the process; returns its exit status. After NOTE_STOP, or when the master is gone, it

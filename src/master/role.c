@@ -345,7 +345,8 @@ static int run_keeper(struct master *m, const struct child *c)
                                               .proposals = g->proposals,
                                               .turns = m->runtime.turns,
                                               .logins = g->logins,
-                                              .workers = workers});
+                                              .workers = workers,
+                                              .started_ms = m->runtime.started_ms});
 }
 
 const struct role role_table[ROLE_COUNT] = {

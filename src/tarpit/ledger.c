@@ -14,6 +14,7 @@
 
 #include "tarpit/ledger_amount.h"
 #include "tarpit/ledger_change.h"
+#include "tarpit/ledger_move.h"
 #include "tarpit/ledger_others.h"
 #include "tarpit/ledger_proposer.h"
 #include "tarpit/ledger_table.h"
@@ -346,6 +347,35 @@ void ledger_exempt(struct ledger *l, const struct ledger_key *k, uint64_t now, u
     struct word_change c = {.now = now, .a = step < EXEMPT_MASK ? step : EXEMPT_MASK};
     ledger_book(l, k, WORD_SEEN, change_exempt, &c);
     ledger_set_flags(l, k, now, LEDGER_EXEMPT, 0);
+}
+
+/* ---- when the clock was set ---- */
+
+uint64_t ledger_flags_moved(uint64_t payload, const struct ledger_move *m)
+{
+    enum { MARK_BITS = 24 };
+
+    return ledger_stamp_moved_if_any(payload, MARK_SHIFT, MARK_BITS,
+                                     ledger_steps(m->by_ms, MARK_STEP_MS));
+}
+
+uint64_t ledger_seen_alone_moved(uint64_t payload, const struct ledger_move *m)
+{
+    return ledger_stamp_moved(payload, 0, SEEN_BITS, ledger_steps(m->by_ms, 1000));
+}
+
+/* An exemption lasts as long as before. An end before 1970 repeats itself, so that a clock that is
+ * set forward later finds it again. */
+uint64_t ledger_seen_moved(uint64_t payload, const struct ledger_move *m)
+{
+    uint64_t until = payload >> SEEN_BITS & EXEMPT_MASK;
+
+    if (until >= LEDGER_MARKS) {
+        until = (until + (uint64_t)ledger_steps(m->by_ms, EXEMPT_STEP_MS)) & EXEMPT_MASK;
+        until = until < LEDGER_MARKS ? LEDGER_MARKS : until;
+        payload = (payload & UINT32_MAX) | until << SEEN_BITS;
+    }
+    return ledger_seen_alone_moved(payload, m);
 }
 
 /* ---- reading ---- */

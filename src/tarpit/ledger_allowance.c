@@ -14,6 +14,7 @@
 
 #include <math.h>
 
+#include "tarpit/ledger_move.h"
 #include "tarpit/ledger_others.h"
 #include "tarpit/ledger_proposer.h"
 #include "tarpit/ledger_table.h"
@@ -380,4 +381,30 @@ bool ledger_looks_stolen(struct ledger *l, const struct ledger_key *k, uint64_t 
     if (changed)
         ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_STOLEN, .a = until});
     return changed && !s.goes_on;
+}
+
+/* ---- when the clock was set ---- */
+
+uint64_t ledger_bucket_moved(uint64_t payload, const struct ledger_move *m)
+{
+    enum { STAMP_BITS = 20 };
+
+    return ledger_stamp_moved(payload, STAMP_SHIFT, STAMP_BITS,
+                              ledger_steps(m->by_ms, STAMP_STEP_MS));
+}
+
+/* The networks that were refused, if any, are of an hour. */
+uint64_t ledger_signs_moved(uint64_t payload, const struct ledger_move *m)
+{
+    if (payload & ((1 << NETWORKS) - 1))
+        payload = ledger_stamp_moved(payload, HOUR_SHIFT, 8, ledger_steps(m->by_ms, HOUR_MS));
+    return ledger_stamp_moved_if_any(payload, SINCE_SHIFT, 24,
+                                     ledger_steps(m->by_ms, SINCE_STEP_MS));
+}
+
+uint64_t ledger_stolen_moved(uint64_t payload, const struct ledger_move *m)
+{
+    payload =
+        ledger_stamp_moved_if_any(payload, TILL_SHIFT, 24, ledger_steps(m->by_ms, TILL_STEP_MS));
+    return ledger_seen_alone_moved(payload, m);
 }

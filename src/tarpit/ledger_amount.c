@@ -10,6 +10,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "tarpit/ledger_move.h"
 #include "tarpit/ledger_table.h"
 
 enum { STAMP_MS = 8000, STAMP_BITS = 25, VALUE_BITS = 31 };
@@ -61,6 +62,14 @@ static double halvings(uint64_t word, uint64_t half_life, uint64_t now)
     return (double)(steps * STAMP_MS + now % STAMP_MS) / (double)half_life;
 }
 
+/* Whether the stamp is in the future by more than a clock's steps of a few seconds. */
+static bool is_ahead(uint64_t word, uint64_t now)
+{
+    uint64_t ahead = ((word >> VALUE_BITS) - now / STAMP_MS) & STAMP_MASK;
+
+    return ahead <= STAMP_MASK / 2 && ahead > LEDGER_SKEW_MS / STAMP_MS + 1;
+}
+
 double ledger_amount_now(uint64_t payload, uint64_t half_life, uint64_t now)
 {
     double value = ledger_amount_raw(payload);
@@ -72,7 +81,7 @@ uint64_t ledger_amount_change(uint64_t payload, uint64_t half_life, uint64_t now
 {
     double value = ledger_amount_raw(payload), age = halvings(payload, half_life, now);
 
-    if (value == 0 || age > RESTAMP_AFTER) {
+    if (value == 0 || age > RESTAMP_AFTER || is_ahead(payload, now)) {
         value *= exp2(-age);
         payload = amount_word(now / STAMP_MS, 0);
         age = halvings(payload, half_life, now);
@@ -95,4 +104,14 @@ uint64_t ledger_amount_of(uint64_t half_life, uint64_t now, double value)
 uint64_t ledger_amount_plus(uint64_t payload, uint64_t half_life, uint64_t now, double by)
 {
     return ledger_amount_change(payload, half_life, now, by, LEDGER_AMOUNT_MAX, false);
+}
+
+/* A stamp in the future, which would keep the amount from fading until then, is made the present. */
+uint64_t ledger_amount_moved(uint64_t payload, const struct ledger_move *m)
+{
+    if (ledger_amount_raw(payload) == 0)
+        return payload;
+    payload = ledger_stamp_moved(payload, VALUE_BITS, STAMP_BITS, ledger_steps(m->by_ms, STAMP_MS));
+    return is_ahead(payload, m->now) ? amount_word(m->now / STAMP_MS, ledger_amount_raw(payload))
+                                     : payload;
 }

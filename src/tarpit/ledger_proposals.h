@@ -101,6 +101,10 @@ void proposals_attach(struct proposals *p, bool attached);
 void turns_withdraw(struct turns *t, const struct proposals *p, uint64_t key, bool lost);
 bool turns_may_believe(const struct turns *t, uint64_t key);
 
+/* The wall clock was set by `by_ms` and is `now` (ms): the ends of turns move with it. Of any process;
+ * a turn that is taken at this moment may move as well. */
+void turns_clock_was_set(struct turns *t, int64_t by_ms, uint64_t now);
+
 /* ---- for the keeper ---- */
 
 bool proposals_are_attached(const struct proposals *p);

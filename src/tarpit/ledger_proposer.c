@@ -386,3 +386,17 @@ uint64_t proposer_take_turn(struct proposer *p, uint64_t hash, uint64_t now, uin
             return begin;
     }
 }
+
+/* Back: what is past by the new clock is past anyway. Forward: later ends are of the new clock. */
+void turns_clock_was_set(struct turns *t, int64_t by_ms, uint64_t now)
+{
+    _Atomic uint64_t *at = &t->end[0][0];
+
+    for (size_t i = 0; i < (size_t)TURN_SETS * TURN_WAYS; i++) {
+        uint64_t word = atomic_load(&at[i]), end = word & LEDGER_END;
+        bool moves = by_ms < 0 ? end > now : end && end < now;
+        uint64_t to = (word & ~LEDGER_END) | ((end + (uint64_t)by_ms) & LEDGER_END);
+        if (moves && (to & LEDGER_END)) /* if a worker has taken another turn, that counts */
+            atomic_compare_exchange_strong(&at[i], &word, to);
+    }
+}

@@ -141,8 +141,8 @@ uint64_t ledger_strength(const struct ledger_slot *slot, uint64_t now)
     if (!ledger_is_common(key_word))
         return strength;
     double offences = ledger_amount_raw(atomic_load(&slot->word[WORD_OFFENCES]));
-    uint64_t turn = atomic_load(&slot->word[WORD_TURN]) & LEDGER_END;
-    uint64_t debt = atomic_load(&slot->word[WORD_DEBT]) & LEDGER_END;
+    uint64_t turn = ledger_believable(atomic_load(&slot->word[WORD_TURN]) & LEDGER_END, now);
+    uint64_t debt = ledger_believable(atomic_load(&slot->word[WORD_DEBT]) & LEDGER_END, now);
 
     strength += (uint64_t)(64 * (1 + offences)) >> ledger_halvings(age, HOUR_S);
     return turn > now || debt > now ? strength + (UINT64_C(1) << 14) : strength;

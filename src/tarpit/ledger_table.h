@@ -67,7 +67,13 @@ struct ledger_head {
     _Atomic uint64_t evictions;
     _Atomic uint64_t edition;
     _Atomic uint64_t forgotten; /* how many entries people have had forgotten */
+    /* ledger_clock.c; 0 in files of earlier versions, which leave them alone */
+    _Atomic uint64_t start; /* of the machine: its name 32, how long it was off before, s 32 */
+    _Atomic uint64_t ahead; /* the wall clock of the clock since then, ms */
+    _Atomic uint64_t began; /* wall ms: the first look since then */
+    _Atomic uint64_t last;  /* wall ms: about when something was booked last */
 };
+_Static_assert(sizeof(struct ledger_head) == 64, "one line, as in all versions");
 
 /* The last events that a process has written, by key, and their numbers: what the reader has not
  * reached yet need not be told again (ledger_others.c). */

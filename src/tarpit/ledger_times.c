@@ -2,6 +2,7 @@
  * and the last greeting that it passed. Ends are wall ms; the other two are stamps of some bits that
  * share a word with an end and repeat themselves. As in ledger.c, nothing waits. */
 #include "tarpit/ledger_change.h"
+#include "tarpit/ledger_move.h"
 #include "tarpit/ledger_proposer.h"
 
 /* ---- turns and debts ---- */
@@ -95,9 +96,18 @@ void ledger_set_debt(struct ledger *l, const struct ledger_key *k, uint64_t now,
     ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_DEBT, .a = until});
 }
 
+/* Steps since a stamp that repeats itself. One that is a step ahead, because a clock was set back a
+ * little or another process' is, is of now. */
+static uint64_t age_of(uint64_t step, uint64_t stamp, uint64_t mask)
+{
+    uint64_t age = (step - stamp) & mask;
+
+    return age == mask ? 0 : age;
+}
+
 /* ---- the last delivery ---- */
 
-enum { DELIVERED_STEP_MS = 512 * 1000, DELIVERED_MASK = (1 << 14) - 1 };
+enum { DELIVERED_STEP_MS = 512 * 1000, DELIVERED_BITS = 14, DELIVERED_MASK = (1 << 14) - 1 };
 
 /* The step of the last delivery; 0 means that there was none. */
 static uint64_t delivered_step(uint64_t now)
@@ -142,7 +152,7 @@ void ledger_delivered(struct ledger *l, const struct ledger_key *k, uint64_t now
 uint64_t ledger_delivered_at(uint64_t payload, uint64_t seen_ms, uint64_t now)
 {
     uint64_t stamp = payload >> LEDGER_END_BITS & DELIVERED_MASK;
-    uint64_t age = (now / DELIVERED_STEP_MS - stamp) & DELIVERED_MASK;
+    uint64_t age = age_of(now / DELIVERED_STEP_MS, stamp, DELIVERED_MASK);
     bool old = seen_ms + (uint64_t)DELIVERED_STEP_MS * (DELIVERED_MASK / 2) < now;
     if (stamp == 0 || age > DELIVERED_MASK / 2 || old)
         return 0;
@@ -154,11 +164,11 @@ uint64_t ledger_delivered_at(uint64_t payload, uint64_t seen_ms, uint64_t now)
 
 /* R22: when the client passed the greeting, in the 13 bits above a turn's end: a step of an hour; 0
  * says never. The stamp repeats itself after 341 days; half of that is the past. */
-enum { PASS_STEP_MS = 3600 * 1000, PASS_MASK = (1 << 13) - 1 };
+enum { PASS_STEP_MS = 3600 * 1000, PASS_BITS = 13, PASS_MASK = (1 << 13) - 1 };
 
 static uint64_t pass_age(uint64_t turn_word, uint64_t now)
 {
-    return (now / PASS_STEP_MS - (turn_word >> LEDGER_END_BITS)) & PASS_MASK;
+    return age_of(now / PASS_STEP_MS, turn_word >> LEDGER_END_BITS & PASS_MASK, PASS_MASK);
 }
 
 uint64_t ledger_pass_bits(uint64_t at_ms)
@@ -190,4 +200,28 @@ uint64_t ledger_pass_at(uint64_t turn_word, uint64_t seen_ms, uint64_t now)
         return 0;
     uint64_t ago = age * PASS_STEP_MS;
     return ago < now ? now - ago : 1;
+}
+
+/* ---- when the clock was set ---- */
+
+uint64_t ledger_turn_moved(uint64_t payload, const struct ledger_move *m)
+{
+    payload = ledger_stamp_moved_if_any(payload, 0, LEDGER_END_BITS, m->by_ms);
+    return ledger_stamp_moved_if_any(payload, LEDGER_END_BITS, PASS_BITS,
+                                     ledger_steps(m->by_ms, PASS_STEP_MS));
+}
+
+uint64_t ledger_debt_moved(uint64_t payload, const struct ledger_move *m)
+{
+    payload = ledger_stamp_moved_if_any(payload, 0, LEDGER_END_BITS, m->by_ms);
+    return ledger_stamp_moved_if_any(payload, LEDGER_END_BITS, DELIVERED_BITS,
+                                     ledger_steps(m->by_ms, DELIVERED_STEP_MS));
+}
+
+/* The first login of an account from a network; 1: long ago. */
+uint64_t ledger_login_moved(uint64_t payload, const struct ledger_move *m)
+{
+    if ((payload & LEDGER_END) <= 1)
+        return payload;
+    return ledger_stamp_moved_if_any(payload, 0, LEDGER_END_BITS, m->by_ms);
 }

@@ -2,6 +2,8 @@
 stuck, no mail is lost, nobody hears a wrong 5xx."""
 
 import json
+import re
+import time
 
 import pytest
 
@@ -11,7 +13,7 @@ from lib.frozen import ask, told, wait_frozen
 from lib.mired import SANITIZED
 from lib.smtp import Client
 from lib.waiting import until
-from lib.wallclock import LIBRARY, Clock
+from lib.wallclock import COMPILER, LIBRARY, Clock, WallClock
 
 pytestmark = [
     pytest.mark.skipif(not LIBRARY.exists(), reason="libfaketime is not installed"),
@@ -79,3 +81,63 @@ def test_a_clock_that_was_set_back_while_mired_was_stopped_makes_no_hold_wait_fo
     clock.set("-5h")
     cable.at_server(m.start)
     told(client)
+
+
+DAY = 86400
+WALL = pytest.mark.skipif(not COMPILER, reason="there is no C compiler")
+
+
+@pytest.fixture
+def wall(tmp_path):
+    return WallClock(tmp_path)
+
+
+def offences(m):
+    about = json.loads(m.control("--json", "show", "127.9.9.9").stdout)["client"]
+    return about["offences"] if about else 0
+
+
+def offends(m, times):
+    client = Client(m.port, source="127.9.9.9")
+    client.ehlo()
+    client.must("MAIL FROM:<a@b.test>")
+    for n in range(times):
+        client.send(f"RCPT TO:<nobody{n}@example.test>\r\n")
+        client.reply()
+    client.close()
+
+
+@WALL
+@pytest.mark.parametrize("ahead", [365 * DAY, 7200, -20000 * DAY])  # the last is 1972
+@pytest.mark.parametrize("how", ["at once", "while it is stopped"])
+def test_what_was_booked_by_another_clock_fades_all_the_same(mired, wall, ahead, how):
+    wall.set(ahead)
+    tarpit = 'time = 0s growth = 1 pace = false half_life = 10s'
+    m = mired(tarpit=tarpit, config="sandbox = false", prefix=wall.prefix)
+    offends(m, 3)
+    before, begun = until(lambda: offences(m)), time.monotonic()
+    assert before > 1
+    if how == "at once":
+        wall.set(0)
+        offends(m, 1)
+    else:
+        assert m.stop() == []
+        wall.set(0)
+        m.start()
+    m.log.wait(re.escape(f"the clock was set by {-ahead:+d} s; the ledger"))
+    until(lambda: offences(m) < before / 8)
+    assert time.monotonic() - begun > 20  # two half-lives: it has not forgiven them either
+
+
+@WALL
+def test_a_clock_that_jumps_forgives_nobody(mired, wall):
+    m = mired(tarpit="time = 0s growth = 1 pace = false half_life = 30d", config="sandbox = false", prefix=wall.prefix)
+    offends(m, 3)
+    before = until(lambda: offences(m))
+    for ahead in (365 * DAY, 0, -12 * 3600, 0):
+        mark = m.log.mark()
+        wall.set(ahead)
+        offends(m, 1)
+        m.log.wait("the clock was set by", since=mark)
+        assert offences(m) >= before
+    assert m.control("reload").returncode == 0

@@ -1,6 +1,11 @@
 """A clock that a test sets, for the processes that it starts."""
 
+import mmap
+import os
 import pathlib
+import shutil
+import struct
+import subprocess
 import sys
 
 LIBRARY = pathlib.Path(f"/usr/lib/{sys.implementation._multiarch}/faketime/libfaketime.so.1")
@@ -24,3 +29,75 @@ class Clock:
         new.write_text(f"{offset}\n")
         new.chmod(0o644)
         new.rename(self.file)
+
+
+# libfaketime sets the clock that counts from the machine's start as well, as nobody can.
+WALL = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <time.h>
+
+static const volatile long *ahead_s;
+static int (*read_clock)(clockid_t, struct timespec *);
+
+static void begin(void)
+{
+    int fd = open(getenv("WALL_CLOCK"), O_RDONLY | O_CLOEXEC);
+    ahead_s = mmap(NULL, sizeof *ahead_s, PROT_READ, MAP_SHARED, fd, 0);
+    if (ahead_s == MAP_FAILED)
+        abort();
+    read_clock = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+}
+
+int clock_gettime(clockid_t id, struct timespec *t)
+{
+    if (!read_clock) /* before any thread is there */
+        begin();
+    int r = read_clock(id, t);
+    if (r == 0 && id == CLOCK_REALTIME)
+        t->tv_sec += *ahead_s;
+    return r;
+}
+
+time_t time(time_t *out)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    if (out)
+        *out = t.tv_sec;
+    return t.tv_sec;
+}
+
+int gettimeofday(struct timeval *v, void *zone)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    *v = (struct timeval){t.tv_sec, t.tv_nsec / 1000};
+    return 0;
+}
+"""
+COMPILER = shutil.which("cc")
+
+
+class WallClock:
+    """A prefix under which set() moves the wall clock, and no other: somebody has set the time."""
+
+    def __init__(self, folder):
+        folder.chmod(0o755)
+        file, library = folder / "wall", folder / "wall.so"
+        file.write_bytes(struct.pack("l", 0))
+        file.chmod(0o644)
+        subprocess.run(
+            [COMPILER, "-shared", "-fPIC", "-O1", "-x", "c", "-", "-o", library, "-ldl"], input=WALL, text=True, check=True
+        )
+        fd = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+        self.ahead = mmap.mmap(fd, struct.calcsize("l"))
+        os.close(fd)
+        self.prefix = ["env", f"LD_PRELOAD={library}", f"WALL_CLOCK={file}"]
+
+    def set(self, seconds):
+        self.ahead[:] = struct.pack("l", seconds)
