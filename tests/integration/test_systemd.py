@@ -133,6 +133,29 @@ def test_the_unit_lets_mired_serve_reload_upgrade_and_end(machine):
     assert_well(machine.log)
 
 
+@pytest.mark.parametrize("version", ["0.1.0", ""])
+def test_a_reload_by_systemd_says_what_has_become_of_it(machine, version):
+    """With one user, and with a user for each kind of process."""
+    machine.script("postinst", "configure", version)
+    machine.start()
+    machine.must("systemctl", "reload", "mired")
+    assert machine.status()["generation"] == 2
+    config = machine.root / "etc/mired/mired.conf"
+    right = config.read_text()
+    config.write_text(right + "frobnicate = 3\n")
+    done = machine.run("systemctl", "reload", "mired")
+    assert done.returncode == 1 and "Job for mired.service failed" in done.stderr
+    assert "unknown key frobnicate" in machine.log
+    assert machine.show("ActiveState") == {"ActiveState": "active"} and machine.status()["generation"] == 2
+    machine.passes()
+    config.write_text(right)
+    (machine.root / "run/mired/control").unlink()  # as where `run` is another folder
+    machine.must("systemctl", "reload", "mired")
+    until(lambda: "generation 3 serves" in machine.log)
+    machine.passes()
+    machine.stop()
+
+
 def test_a_unit_that_forbids_landlock_costs_landlock_and_no_mail(machine):
     """A unit that the administrator has copied is older than the program, and a running master keeps its filter."""
     unit = machine.root / "run/units/mired.service"

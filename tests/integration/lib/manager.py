@@ -84,7 +84,8 @@ class Manager:
             shutil.copy(BUILD / name, self.folder / name)
         shutil.copy(SOURCE / "dist/separate-users.conf", self.folder)
         unit = (SOURCE / "dist/mired.service").read_text()
-        (self.folder / "mired.service").write_text(unit.replace("/usr/sbin/mired", "/run/program/mired"))
+        unit = unit.replace("/usr/sbin/mired", "/run/program/mired").replace("/usr/bin/mirectl", "/run/program/mirectl")
+        (self.folder / "mired.service").write_text(unit)
         self.group = f"mired-test-{os.getpid()}-{self.folder.name.rsplit('-', 1)[1]}"
         self.output = (self.folder / "output").open("wb")
         self.outer = subprocess.Popen(
