@@ -75,9 +75,9 @@ static void print_sources(const char *title, const json_t *list, const char *nam
                : up                ? "not tried yet"
                                    : "",
                colour_off(colour),
-               json_is_true(json_object_get(item, "kept"))
-                   ? ", but using an earlier version; see the log"
-                   : "");
+               !json_is_true(json_object_get(item, "kept")) ? ""
+               : json_is_false(up) ? ", no version of its file can be used; see the log"
+                                   : ", but using an earlier version; see the log");
     }
 }
 

@@ -172,6 +172,7 @@ void source_look(struct source *s)
     if (kept != s->kept)
         metric_add(METRIC_DIRECTORY_KEPT, kept ? 1 : -1);
     s->kept = kept;
+    source_know(s, !list_file_loaded(s->file)); /* also while nobody asks */
 }
 
 void source_know(struct source *s, bool down)

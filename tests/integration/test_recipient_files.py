@@ -182,9 +182,12 @@ def test_at_first_start_a_wrong_file_is_an_error_and_puts_off(mired, octets):
     m.start()
     try:
         m.log.wait("level=error.*no earlier version, so its recipients are deferred")
+        until(lambda: "DOWN, no version of its file can be used" in m.control("status").stdout)  # nobody has asked yet
+        assert m.control("status").returncode == 1 and "earlier version" not in m.control("status").stdout
         assert verdict(m, "alice@example.test") == 451
         write(m, text(PEOPLE))
         wait_verdict(m, "alice@example.test", 250)
+        until(lambda: m.control("status").returncode == 0)
         wait_verdict(m, "nobody@example.test", 550)
     finally:
         m.stop()
