@@ -238,7 +238,7 @@ static void others_released(void *arg, const char *answer)
 {
     struct account_waiting *w = arg;
     struct control *c = w->control;
-    struct members_did did;
+    struct members_did did = {0};
 
     members_did_read(answer, &did);
     tell_released(c, &w->released, &did);

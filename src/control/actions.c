@@ -212,7 +212,7 @@ static void released(void *arg, const struct held *h)
 static void members_did(void *arg, const char *answer)
 {
     struct action *a = arg;
-    struct members_did did;
+    struct members_did did = {0};
 
     members_did_read(answer, &did);
     snprintf(a->members, sizeof a->members, "%s", did.done);

@@ -54,7 +54,7 @@ ELSEWHERE = {
     r"demo/try (good|typo|login)": "test_demo.py",
     r"apt install .*mired_\*\.deb": "scripts/fresh-root deb",
     r"apt install (prometheus)": "scripts/setup test",
-    r"systemctl (enable --now|disable|reload|restart|edit|daemon-reload)( \w+)?": "no systemd runs here",
+    r"systemctl (enable( --now)?|disable|reload|restart|edit|daemon-reload)( \w+)?": "no systemd runs here",
     r"(mkdir|ln|rm) .*/mired\.service\.d/?.*|chown -R mired:mired .*|systemctl (stop|start) mired": "test_systemd.py switches users with these",
     r"umask 077": "of the shell that runs the next line",
     r"tar -cz -C /var/lib/mired .*": "test_state_files.py restores such a copy",
