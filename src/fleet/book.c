@@ -347,6 +347,20 @@ bool book_forget(struct book *b, const struct ledger_name *name, uint64_t stamp_
     return any;
 }
 
+void book_clock_was_set(struct book *b, int64_t by_ms)
+{
+    for (uint32_t i = 1; i < b->fresh; i++) {
+        struct node *n = &b->node[i];
+        if (n->member == FREE || n->member == BOOK_SELF)
+            continue;
+        n->at_ms += (uint64_t)by_ms;
+        if (n->delivered_s)
+            n->delivered_s += (uint32_t)(by_ms / 1000);
+        if (n->pass_s)
+            n->pass_s += (uint32_t)(by_ms / 1000);
+    }
+}
+
 void book_note(struct book *b, const struct ledger_name *name, uint64_t hash, uint64_t now)
 {
     static const struct tarpit_rules none;

@@ -44,6 +44,9 @@ unsigned book_sharers(const struct book *b, const struct ledger_name *n);
 bool book_forget(struct book *b, const struct ledger_name *n, uint64_t stamp_ms,
                  uint64_t fleet_now);
 
+/* This machine's wall clock was set by so much: what was said keeps its age. */
+void book_clock_was_set(struct book *b, int64_t by_ms);
+
 /* book_note() remembers which entry of this ledger a pair or account is, so that it can be sent
  * again later. The other function goes through those entries: *at is 0 at first; false at the
  * end. */

@@ -162,7 +162,7 @@ static void join(struct fleet *f)
     uint64_t since = f->synced_ms > SURE_MS ? f->synced_ms - SURE_MS : 0;
     send_sweep(f, f->joined && !f->emptied ? since : 0);
     if (f->emptied)
-        memset(f->expiry, 0, EXPIRY_PLACES * sizeof *f->expiry);
+        send_expiry_unknown(f);
     f->joined = true;
     f->refused = false;
     f->state = FLEET_UP;
@@ -306,6 +306,7 @@ static void time_told(struct link_redis *l, uint64_t asked_us, const redisReply 
 
     if (!there || took >= ROUND_TRIP_US)
         return;
+    fleet_follow_clock(f);
     int64_t skew = (int64_t)there - (int64_t)(clock_wall_ms() - took / 2000);
     int64_t moved = skew - f->mirror.skew;
     f->mirror.skew = skew;
@@ -386,6 +387,7 @@ static void each_second(struct loop *loop, struct alarm *a)
 static void turn(struct loop *loop, struct alarm *a)
 {
     struct fleet *f = fleet_of(loop);
+    fleet_follow_clock(f);
     bool more = send_turn(f, false);
 
     if (f->may_say_ready || loop->now >= f->ready_ms)
@@ -442,6 +444,7 @@ static int open_all(struct fleet *f)
     f->mirror = (struct mirror){
         .ledger = params->ledger, .others = params->others, .rules = config->tarpit};
     f->tell_ms = UINT64_MAX;
+    fleet_clock_begin(f);
     f->others_from_before = others_is_active(params->others);
     if ((r = book_open(&f->mirror.book,
                        places < UINT32_MAX / 2 ? (uint32_t)places : UINT32_MAX / 2)) < 0 ||

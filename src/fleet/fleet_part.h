@@ -97,6 +97,7 @@ struct fleet {
     uint64_t owner, instance;
     struct sipkey places; /* of `expiry` and `asked` */
     uint64_t asked_time_us;
+    int64_t wall_ahead;              /* the wall clock of the clock since the machine's start, ms */
     uint64_t ready_ms;               /* monotonic: it says by then that it is ready */
     uint64_t joined_ms;              /* wall */
     struct stream_id last;           /* read of the stream */
@@ -168,7 +169,14 @@ struct span fleet_stream_entries(const struct fleet *f, char text[24]);
  * taking no writes. */
 void fleet_refused(struct fleet *f, struct link_redis *l, const redisReply *r);
 
+/* Before the wall time is used: whether somebody has set this machine's clock (clock.c). */
+void fleet_clock_begin(struct fleet *f);
+void fleet_follow_clock(struct fleet *f);
+
 /* ---- send.c ---- */
+
+/* How long keys last in Redis is not known any more; each gets a time to live again. */
+void send_expiry_unknown(struct fleet *f);
 
 int send_open(struct fleet *f);
 void send_close(struct fleet *f);

@@ -83,6 +83,15 @@ unsigned members_present(const struct members *m, uint64_t now)
     return n;
 }
 
+void members_clock_was_set(struct members *m, int64_t by_ms)
+{
+    for (uint16_t i = 0; i < m->count; i++) {
+        struct member *one = &m->at[i];
+        one->heard_ms += one->heard_ms ? (uint64_t)by_ms : 0;
+        one->met_ms += one->met_ms ? (uint64_t)by_ms : 0;
+    }
+}
+
 /* ---- hello ---- */
 
 void hello_write(const struct hello *h, char text[HELLO_TEXT])

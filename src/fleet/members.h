@@ -59,6 +59,9 @@ bool members_is_present(const struct members *m, const struct member *one, uint6
 /* How many are present, this one included. */
 unsigned members_present(const struct members *m, uint64_t now);
 
+/* This machine's wall clock was set by so much. */
+void members_clock_was_set(struct members *m, int64_t by_ms);
+
 /* To text, NUL-terminated, and back. Fields that are missing or wrong become 0. */
 enum { HELLO_TEXT = 400 };
 void hello_write(const struct hello *h, char text[HELLO_TEXT]);

@@ -68,3 +68,9 @@ const struct outbox_item *outbox_peek(const struct outbox *o, uint32_t n)
 {
     return n < o->count ? &o->item[(o->first + n) % OUTBOX_MOST] : NULL;
 }
+
+void outbox_clock_was_set(struct outbox *o, int64_t by_ms)
+{
+    for (uint32_t i = 0; i < o->count; i++)
+        o->item[(o->first + i) % OUTBOX_MOST].since_ms += (uint64_t)by_ms;
+}

@@ -36,6 +36,9 @@ bool outbox_add(struct outbox *o, const struct outbox_item *item);
 /* The next item; NULL if there is none. Valid until the next call. */
 const struct outbox_item *outbox_take(struct outbox *o);
 
+/* The wall clock was set by so much: what waits has waited for as long as before. */
+void outbox_clock_was_set(struct outbox *o, int64_t by_ms);
+
 /* The item that outbox_take() will give after `n` others; NULL if there are not so many. */
 const struct outbox_item *outbox_peek(const struct outbox *o, uint32_t n);
 

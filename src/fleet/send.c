@@ -45,6 +45,11 @@ void send_close(struct fleet *f)
     free(f->expiry);
 }
 
+void send_expiry_unknown(struct fleet *f)
+{
+    memset(f->expiry, 0, EXPIRY_PLACES * sizeof *f->expiry);
+}
+
 void send_sweep(struct fleet *f, uint64_t since_ms)
 {
     if (f->sweeping && since_ms >= f->sweep_since_ms && f->sweep_at == 0)

@@ -113,6 +113,14 @@ void usage_skew(struct usage *s, int64_t skew)
     s->skew = skew;
 }
 
+void usage_clock_was_set(struct usage *s, int64_t by_ms)
+{
+    for (struct node *n = s->node; n < s->node + (size_t)s->sets * WAYS; n++)
+        if (n->id)
+            n->at_ms += (uint64_t)by_ms;
+    s->skew -= by_ms;
+}
+
 static uint64_t fleet_time(const struct usage *s, uint64_t now)
 {
     return (uint64_t)((int64_t)now + s->skew);

@@ -48,6 +48,9 @@ void usage_close(struct usage *s);
 /* From now on fleet time is this machine's plus `skew` ms. Before the first call they are the same. */
 void usage_skew(struct usage *s, int64_t skew);
 
+/* This machine's wall clock was set by so much; fleet time goes on as before. */
+void usage_clock_was_set(struct usage *s, int64_t by_ms);
+
 /* Something was booked here (OTHERS_SENT). */
 void usage_booked(struct usage *s, struct ledger *l, const struct others_event *e, uint64_t now);
 

@@ -24,6 +24,7 @@ from lib.redis import Reader, Redis, cluster, sentinel_of
 from lib.scripted import Scripted
 from lib.smtp import Client, Hung, deliver, transaction
 from lib.waiting import PATIENCE, until
+from lib.wallclock import COMPILER, WallClock
 
 FLAT = "growth = 1 drip = 0 patience_offences = 0 network_share = 0 "
 FLEET = 'fleet {{ redis = {{ "{url}" }} name = "mx" member = "{member}" {more} }}\n'
@@ -1240,3 +1241,26 @@ def test_the_demo_starts_three_members_and_ends_them():
     finally:
         status, _, left = demo.stop()
     assert status == 0 and not left, left
+
+
+@pytest.mark.skipif(not COMPILER, reason="there is no C compiler")
+def test_a_member_whose_clock_is_set_goes_on_sharing(redis, fleet, tmp_path):
+    r, wall = redis(), WallClock(tmp_path)
+    wall.set(365 * 86400)
+    (one,) = fleet(r, 1, config="sandbox = false\n", prefix=wall.prefix)
+    (two,) = fleet(r, 1, first=2)
+    until(lambda: scrape.samples(one.web)["mired_fleet_members"] >= 2)
+    for n, ahead in enumerate((0, -12 * 3600, 365 * 86400, 0)):
+        before, here, there = (f"127.77.{n}.{last}" for last in (1, 2, 3))
+        offend(two, before)
+        offend(one, before)  # waits to be written to its key
+        mark = one.log.mark()
+        wall.set(ahead)
+        one.log.wait("fleet: this machine's clock was set by", since=mark)
+        offend(one, here)
+        offend(two, there)
+        for source in (before, here, there):
+            until(lambda: agree(source, one, two), why=f"{source} {ahead}")
+    three = fleet(r, 1, first=3)[0]  # knows what was written to keys
+    for source in ("127.77.0.1", "127.77.1.2", "127.77.3.2"):
+        until(lambda: agree(source, one, two, three) or offend(three, source))
