@@ -18,4 +18,11 @@ uint64_t clock_boot_ms(void);
 /* Microseconds of the monotonic clock, for measuring how long something took. */
 uint64_t clock_mono_us(void);
 
+/* How long ago that was (ms, both of one clock); 0 if it is in the future, because the wall clock was
+ * set back. */
+static inline uint64_t clock_since(uint64_t then, uint64_t now)
+{
+    return now > then ? now - then : 0;
+}
+
 #endif

@@ -267,7 +267,7 @@ json_t *status_json(const struct steering *s)
         "s:o, s:o, s:o, s:o, s:b, s:s?, s:s?, s:b, s:o, s:o, s:o, s:o}",
         "version", MIRED_VERSION, "hostname", config->hostname, "config", config->file, "since_ms",
         (json_int_t)s->params->started_ms, "up_seconds",
-        (double)(now - s->params->started_ms) / 1000.0, "workers", (int)config->workers,
+        (double)clock_since(s->params->started_ms, now) / 1000.0, "workers", (int)config->workers,
         "generation", (int)s->params->generation, "connections", sum(s, METRIC_CONNECTIONS_TOTAL),
         "open", sum(s, METRIC_CONNECTIONS_OPEN), "held", sum(s, METRIC_HELD), "frozen",
         sum(s, METRIC_FROZEN), "hold_seconds", (double)held_ms / 1000.0, "attacker_hours",

@@ -268,7 +268,7 @@ static void log_ready(const struct master *m, const struct generation *g)
     log_span(&l, "listen", buf_span(&where));
     log_int(&l, "workers", config->workers);
     log_int(&l, "generation", g->id);
-    log_int(&l, "ms", (int64_t)(clock_wall_ms() - m->runtime.started_ms));
+    log_int(&l, "ms", (int64_t)clock_since(m->runtime.started_ms, clock_wall_ms()));
     log_end(&l);
     buf_free(&where);
 }

@@ -193,7 +193,7 @@ void master_stop(struct master *m, int status)
     notify_tell("STOPPING=1");
     if (m->children) {
         log_begin(&l, LOG_INFO, "stop");
-        log_seconds(&l, "up", clock_wall_ms() - m->runtime.started_ms);
+        log_seconds(&l, "up", clock_since(m->runtime.started_ms, clock_wall_ms()));
         log_end(&l);
     }
     for (struct child *c = m->children, *next; c; c = next) {

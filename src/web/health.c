@@ -24,7 +24,7 @@ static enum MHD_Result tell(struct MHD_Connection *c, unsigned status, json_t *b
 enum MHD_Result health_send(const struct http *h, struct MHD_Connection *c)
 {
     const struct steering_params *params = h->web->steering.params;
-    double up = (double)(clock_wall_ms() - params->started_ms) / 1000.0;
+    double up = (double)clock_since(params->started_ms, clock_wall_ms()) / 1000.0;
 
     return tell(c, MHD_HTTP_OK,
                 json_pack("{s:b, s:s, s:i, s:f}", "healthy", 1, "version", MIRED_VERSION,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "query/notes.h"
 #include "relay/relay.h"
 #include "worker/auth_queue.h"
@@ -91,7 +92,7 @@ static void add_line(struct telling *t, const struct conn *c)
 {
     char line[CONNECTIONS_LINE], address[ADDR_TEXT], id[IDENT_MAX], flags[CONN_FLAGS_TEXT],
         what[160];
-    uint64_t open = t->w->loop.wall - (uint64_t)c->opened_s * 1000;
+    uint64_t open = clock_since((uint64_t)c->opened_s * 1000, t->w->loop.wall);
 
     waits_for(t->w, c, what, sizeof what);
     int len = snprintf(line, sizeof line, "%s\t%s\t%s\t%s\t%lu\t%lu\t%s\n",

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "relay/queue_id.h"
@@ -163,7 +164,7 @@ void journal_session(struct worker *w, struct conn *c, enum close_reason reason,
     log_int(&l, "messages", c->messages);
     log_int(&l, "offences", c->offences);
     log_seconds(&l, w->config->observe ? "would_hold" : "held", c->held_ms);
-    log_seconds(&l, "open", w->loop.wall - (uint64_t)c->opened_s * 1000);
+    log_seconds(&l, "open", clock_since((uint64_t)c->opened_s * 1000, w->loop.wall));
     log_end(&l);
 }
 

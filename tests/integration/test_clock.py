@@ -140,4 +140,5 @@ def test_a_clock_that_jumps_forgives_nobody(mired, wall):
         offends(m, 1)
         m.log.wait("the clock was set by", since=mark)
         assert offences(m) >= before
+        assert 0 <= status(m, "up_seconds") < 366 * DAY
     assert m.control("reload").returncode == 0
