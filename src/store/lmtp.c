@@ -7,8 +7,9 @@
  * positive one means that its copy is on the disk. All replies are sent together, when the last
  * mailbox has its outcome.
  *
- * Runs in the store, one thread for each connection. It may block on anything except an idle
- * client: see wait_input(). */
+ * Runs in the store, one thread for each connection. It touches no mailbox, because that may hang:
+ * another thread does (courier.h). It may block on anything except an idle client: see
+ * wait_input(). */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -20,8 +21,8 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "smtp/session.h"
+#include "store/courier.h"
 #include "store/lmtp.h"
-#include "store/maildir.h"
 
 enum {
     INPUT_ROOM = 64 * 1024,
@@ -39,8 +40,8 @@ struct lmtp {
     struct smtp_service service;
     struct smtp_session session;
     struct smtp_step step;
-    struct maildir_message message;
-    bool in_message; /* `message` is begun */
+    struct courier courier;
+    bool in_message; /* the courier has one */
     bool failed;     /* no mailbox can get it: its octets are dropped from now on */
     bool line_start; /* of data_unstuff() */
     struct addressee to[ENVELOPE_RECIPIENTS_MAX]; /* of the message, in their order */
@@ -151,12 +152,12 @@ static int add_mailbox(struct lmtp *l, struct span address)
     const char *delimiters = l->context->config->recipient_delimiter;
     if (delimiters && *delimiters && *folded != '"')
         box.local = local_without_tag(box.local, delimiters);
-    return maildir_add(&l->message, box.local, box.domain);
+    return maildir_add(courier_message(&l->courier), box.local, box.domain);
 }
 
 static void add_recipient(struct lmtp *l, struct span address)
 {
-    int box = add_mailbox(l, address);
+    int box = l->in_message ? add_mailbox(l, address) : -ENOMEM;
     if (l->recipients == ENVELOPE_RECIPIENTS_MAX) /* never: the session takes no more */
         return;
     l->to[l->recipients].box = box < 0 ? -1 : (int16_t)box;
@@ -165,9 +166,9 @@ static void add_recipient(struct lmtp *l, struct span address)
 
 static bool write_return_path(struct lmtp *l)
 {
-    return maildir_write(&l->message, SPAN("Return-Path: <")) == 0 &&
-           maildir_write(&l->message, envelope_sender(&l->session.envelope)) == 0 &&
-           maildir_write(&l->message, SPAN(">\n")) == 0;
+    return courier_write(&l->courier, SPAN("Return-Path: <")) == 0 &&
+           courier_write(&l->courier, envelope_sender(&l->session.envelope)) == 0 &&
+           courier_write(&l->courier, SPAN(">\n")) == 0;
 }
 
 static void begin_message(struct lmtp *l)
@@ -175,12 +176,11 @@ static void begin_message(struct lmtp *l)
     struct envelope_recipient r = {0};
     l->began_ms = clock_mono_ms();
     l->line_start = true;
-    l->in_message = true;
     l->recipients = l->answered = 0;
-    maildir_begin(&l->message, l->context->root, l->context->config->hostname);
+    l->in_message = courier_begin(&l->courier, l->context->root, l->context->config->hostname);
     while (envelope_next(&l->session.envelope, &r))
         add_recipient(l, r.address);
-    l->failed = !write_return_path(l);
+    l->failed = !l->in_message || !write_return_path(l);
 }
 
 /* Here a CR is always part of a line end, because the session refuses messages with a bare CR. */
@@ -200,15 +200,14 @@ static void add_body(struct lmtp *l)
         struct span part = span_first(body, sizeof l->plain);
         size_t n = data_unstuff(&l->line_start, part, l->plain);
         n = drop_returns(l->plain, n);
-        l->failed = maildir_write(&l->message, (struct span){l->plain, n}) < 0;
+        l->failed = courier_write(&l->courier, (struct span){l->plain, n}) < 0;
         body = span_after(body, part.len);
     }
 }
 
 static void void_message(struct lmtp *l)
 {
-    if (l->in_message)
-        maildir_drop(&l->message);
+    courier_end(&l->courier);
     l->in_message = false;
 }
 
@@ -223,7 +222,7 @@ static void log_outcome(const struct lmtp *l, int error)
     const char *mailbox = NULL;
     for (size_t i = l->recipients; i-- > 0;)
         if (l->to[i].error == error && l->to[i].box >= 0)
-            mailbox = maildir_path(&l->message, (size_t)l->to[i].box);
+            mailbox = maildir_path(courier_message(&l->courier), (size_t)l->to[i].box);
     if (error) {
         log_begin(&line, LOG_ERROR, "not_stored");
         log_text(&line, "error", strerrordesc_np(-error));
@@ -233,8 +232,8 @@ static void log_outcome(const struct lmtp *l, int error)
     if (error && mailbox)
         log_text(&line, "mailbox", mailbox);
     log_span(&line, "from", envelope_sender(&l->session.envelope));
-    log_int(&line, "size", (int64_t)l->message.size);
-    log_text(&line, "file", l->message.name);
+    log_int(&line, "size", (int64_t)courier_message(&l->courier)->size);
+    log_text(&line, "file", courier_message(&l->courier)->name);
     log_seconds(&line, "took", clock_mono_ms() - l->began_ms);
     for (size_t i = 0; i < l->recipients && envelope_next(&l->session.envelope, &r); i++)
         if (l->to[i].error == error)
@@ -262,13 +261,21 @@ static struct reply next_answer(struct lmtp *l)
     return reply_make(id, (struct span){0});
 }
 
-static void end_message(struct lmtp *l)
+static void take_outcomes(struct lmtp *l)
 {
-    maildir_commit(&l->message);
+    const struct maildir_message *m = courier_message(&l->courier);
     for (size_t i = 0; i < l->recipients; i++)
         if (l->to[i].box >= 0)
-            l->to[i].error = (int16_t)maildir_error(&l->message, (size_t)l->to[i].box);
-    log_outcomes(l);
+            l->to[i].error = (int16_t)maildir_error(m, (size_t)l->to[i].box);
+}
+
+static void end_message(struct lmtp *l)
+{
+    if (l->in_message) {
+        courier_commit(&l->courier);
+        take_outcomes(l);
+        log_outcomes(l);
+    }
     void_message(l);
     struct reply first = next_answer(l);
     smtp_message_is(&l->session, &first);
@@ -329,7 +336,7 @@ void lmtp_serve(const struct lmtp_context *context, int fd)
         while (serve_step(l))
             ;
         send_all(fd, &l->out);
-        void_message(l);
+        courier_close(&l->courier);
         smtp_free(&l->session);
         buf_free(&l->out);
         free(l);

@@ -14,8 +14,10 @@
  * The file in `tmp` needs no flush of its folder. If a kill or a power cut leaves it there, no reader
  * shows it, and leftovers.c removes it later.
  *
- * Runs in the store, in a thread of its own for each connection. Does not decide which recipients
- * exist. */
+ * Any call on a mailbox may hang. So each is registered with jams.c, which refuses mailboxes that hang;
+ * and another thread may give a mailbox up at any moment, by its `state`.
+ *
+ * Runs in the store, in the threads of courier.c. Does not decide which recipients exist. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -26,8 +28,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/flush.h"
 #include "base/log.h"
+#include "store/jams.h"
 #include "store/maildir.h"
 
 static uint64_t wall_us(void)
@@ -47,6 +51,7 @@ void maildir_begin(struct maildir_message *m, int root, const char *host)
     m->written = m->size = 0;
     m->kept = 0;
     m->copies = 0;
+    m->moved_ms = clock_mono_ms();
     uint64_t now = wall_us();
     m->begun_s = (int64_t)(now / 1000000);
     message_name(now, getpid(), count++, host, m->name);
@@ -65,6 +70,22 @@ int maildir_add(struct maildir_message *m, struct span local, struct span domain
     m->box = more;
     m->box[m->boxes] = box;
     return (int)m->boxes++;
+}
+
+/* ---- calls that may hang ---- */
+
+static bool enter(struct maildir_message *m, size_t box, bool must, struct jam *j)
+{
+    uint64_t now = clock_mono_ms();
+    atomic_store(&m->moved_ms, now);
+    return jam_enter(j, &m->box[box].path, must, now);
+}
+
+static void leave(struct maildir_message *m, struct jam *j, bool stored)
+{
+    uint64_t now = clock_mono_ms();
+    atomic_store(&m->moved_ms, now);
+    jam_leave(j, stored, now);
 }
 
 struct file_path {
@@ -142,7 +163,7 @@ static void fail_as_holder(struct maildir_message *m, size_t box, int error)
 
 /* Makes this mailbox the holder, whose file has the octets that are in `from` (-1: none yet). *lost as
  * in copy_octets(). */
-static int hold_in(struct maildir_message *m, size_t box, int from, bool *lost)
+static int hold_now(struct maildir_message *m, size_t box, int from, bool *lost)
 {
     int fd = create_in_tmp(m, box);
     if (fd < 0)
@@ -158,6 +179,16 @@ static int hold_in(struct maildir_message *m, size_t box, int from, bool *lost)
     return 0;
 }
 
+static int hold_in(struct maildir_message *m, size_t box, int from, bool *lost)
+{
+    struct jam j;
+    if (!enter(m, box, false, &j))
+        return -EBUSY;
+    int error = hold_now(m, box, from, lost);
+    leave(m, &j, false);
+    return error;
+}
+
 /* The file has failed, and with it all mailboxes that have not failed before. */
 static void fail_all(struct maildir_message *m, int error)
 {
@@ -168,15 +199,21 @@ static void fail_all(struct maildir_message *m, int error)
 
 enum { COPIES_MOST = 8 };
 
-/* Finds a holder; those that have failed as holders before are asked last. Returns 0, or the error of
+static bool is_asked_last(const struct maildir_message *m, size_t box)
+{
+    const struct box_path *path = &m->box[box].path;
+    return box_is_shunned(path) || jam_is_doubtful(path, clock_mono_ms());
+}
+
+/* Finds a holder; those that have failed as holders before, or hung, are asked last. Returns 0, or the error of
  * the last, which is `error` if no mailbox is left. Each take-over may copy the whole message, so there
  * are few: the sender's next try begins with other mailboxes. */
 static int find_holder(struct maildir_message *m, int from, int error)
 {
     bool lost = false;
-    for (int shunned = 0; shunned < 2; shunned++)
+    for (int last = 0; last < 2; last++)
         for (size_t i = 0; i < m->boxes; i++) {
-            if (m->box[i].error || box_is_shunned(&m->box[i].path) != shunned)
+            if (m->box[i].error || (!last && is_asked_last(m, i)))
                 continue;
             if (from >= 0 && m->copies++ == COPIES_MOST)
                 return error;
@@ -185,7 +222,10 @@ static int find_holder(struct maildir_message *m, int from, int error)
                 return 0;
             if (lost)
                 return error;
-            fail_as_holder(m, i, error);
+            if (error == -EBUSY)
+                m->box[i].error = error;
+            else
+                fail_as_holder(m, i, error);
         }
     return error;
 }
@@ -207,7 +247,10 @@ static int write_out(struct maildir_message *m, struct span octets)
 {
     int error = m->fd < 0 ? find_holder(m, -1, -EIO) : 0;
     while (!error) {
+        struct jam j;
+        (void)enter(m, m->holder, true, &j);
         int failed = write_all(m->fd, octets);
+        leave(m, &j, false);
         if (!failed) {
             m->written += octets.len;
             return 0;
@@ -219,27 +262,33 @@ static int write_out(struct maildir_message *m, struct span octets)
     return error;
 }
 
-static int flush_pending(struct maildir_message *m)
+int maildir_flush(struct maildir_message *m)
 {
     int error = write_out(m, (struct span){m->pending, m->kept});
     m->kept = 0;
     return error;
 }
 
-int maildir_write(struct maildir_message *m, struct span octets)
+size_t maildir_keep(struct maildir_message *m, struct span octets)
 {
-    m->size += octets.len;
-    if (octets.len > sizeof m->pending - m->kept) {
-        int error = flush_pending(m);
-        if (error)
-            return error;
-        if (octets.len > sizeof m->pending)
-            return write_out(m, octets);
-    }
+    octets = span_first(octets, sizeof m->pending - m->kept);
     if (octets.len > 0) /* an empty span may have a null pointer */
         memcpy(m->pending + m->kept, octets.at, octets.len);
     m->kept += octets.len;
-    return 0;
+    m->size += octets.len;
+    return octets.len;
+}
+
+int maildir_write(struct maildir_message *m, struct span octets)
+{
+    for (;;) {
+        octets = span_after(octets, maildir_keep(m, octets));
+        if (octets.len == 0)
+            return 0;
+        int error = maildir_flush(m);
+        if (error)
+            return error;
+    }
 }
 
 /* ---- into `new` ---- */
@@ -291,7 +340,7 @@ static void take_back(const struct maildir_message *m, size_t box)
 }
 
 /* Puts the file into one mailbox's `new`, and flushes that and what leads to it. */
-static int deliver(struct maildir_message *m, size_t box)
+static int deliver_now(struct maildir_message *m, size_t box)
 {
     struct file_path tmp = path_in(m, m->holder, "tmp"), new = path_in(m, box, "new");
     int error = link_path(m->root, tmp, new);
@@ -317,9 +366,12 @@ static int deliver(struct maildir_message *m, size_t box)
  * get a copy of it (fsync(2)). */
 static int flush_file(struct maildir_message *m)
 {
-    if (fsync(m->fd) == 0)
+    struct jam j;
+    (void)enter(m, m->holder, true, &j);
+    int error = fsync(m->fd) == 0 ? 0 : -errno;
+    leave(m, &j, false);
+    if (!error)
         return 0;
-    int error = -errno;
     fail_as_holder(m, m->holder, error);
     if (m->boxes > 1)
         log_warn("cannot flush a message in %s/tmp, which is for %zu mailboxes: %s",
@@ -327,29 +379,97 @@ static int flush_file(struct maildir_message *m)
     return error;
 }
 
-void maildir_commit(struct maildir_message *m)
+/* Changes a mailbox's state, unless another thread has. */
+static bool change(struct maildir_box *box, int from, int to)
 {
-    int error = flush_pending(m);
+    return atomic_compare_exchange_strong(&box->state, &from, to);
+}
+
+void maildir_prepare(struct maildir_message *m)
+{
+    int error = maildir_flush(m);
     if (!error)
         error = flush_file(m);
-    if (error) {
+    if (error)
         fail_all(m, error);
+}
+
+/* Delivers to a mailbox that this thread has taken. If it has been given up meanwhile, because this
+ * took too long, its sender will try again. Returns its outcome. */
+static int deliver_to(struct maildir_message *m, size_t i)
+{
+    struct maildir_box *box = &m->box[i];
+    struct jam j;
+    if (!enter(m, i, false, &j)) {
+        box->error = -EBUSY;
+        (void)change(box, MAILDIR_TAKEN, MAILDIR_DONE);
+        return -EBUSY;
+    }
+    int error = deliver_now(m, i);
+    box->error = error;
+    bool in_time = change(box, MAILDIR_TAKEN, MAILDIR_DONE);
+    if (!in_time && !error)
+        take_back(m, i);
+    leave(m, &j, in_time && !error);
+    return in_time ? error : -ETIMEDOUT;
+}
+
+static void clean_box(struct maildir_message *m, size_t i)
+{
+    struct jam j;
+    (void)enter(m, i, true, &j);
+    box_clean(m->root, &m->box[i].path, m->begun_s);
+    leave(m, &j, false);
+}
+
+static void deliver(struct maildir_message *m, size_t i)
+{
+    struct maildir_box *box = &m->box[i];
+    if (!change(box, MAILDIR_OPEN, MAILDIR_TAKEN))
+        return;
+    if (box->error) {
+        (void)change(box, MAILDIR_TAKEN, MAILDIR_DONE);
         return;
     }
-    for (size_t i = 0; i < m->boxes; i++) {
-        struct maildir_box *box = &m->box[i];
-        if (box->error)
-            continue;
-        box->error = deliver(m, i);
-        if (!box->error) {
-            box_trust(&box->path);
-            box_clean(m->root, &box->path, m->begun_s);
-        }
+    if (deliver_to(m, i) == 0) {
+        box_trust(&box->path);
+        clean_box(m, i);
     }
+}
+
+void maildir_deliver(struct maildir_message *m)
+{
+    for (int last = 0; last < 2; last++)
+        for (size_t i = 0; i < m->boxes; i++)
+            if (last || !jam_is_doubtful(&m->box[i].path, clock_mono_ms()))
+                deliver(m, i);
+}
+
+void maildir_commit(struct maildir_message *m)
+{
+    maildir_prepare(m);
+    maildir_deliver(m);
+}
+
+void maildir_give_up(struct maildir_message *m)
+{
+    for (size_t i = 0; i < m->boxes; i++)
+        if (!change(&m->box[i], MAILDIR_OPEN, MAILDIR_GIVEN_UP))
+            (void)change(&m->box[i], MAILDIR_TAKEN, MAILDIR_GIVEN_UP);
+}
+
+bool maildir_is_over(const struct maildir_message *m)
+{
+    for (size_t i = 0; i < m->boxes; i++)
+        if (atomic_load(&m->box[i].state) < MAILDIR_DONE)
+            return false;
+    return true;
 }
 
 int maildir_error(const struct maildir_message *m, size_t box)
 {
+    if (atomic_load(&m->box[box].state) == MAILDIR_GIVEN_UP)
+        return -ETIMEDOUT;
     return m->box[box].error;
 }
 
@@ -358,13 +478,21 @@ const char *maildir_path(const struct maildir_message *m, size_t box)
     return m->box[box].path.text;
 }
 
+void maildir_clean(struct maildir_message *m)
+{
+    struct jam j;
+    if (m->fd < 0)
+        return;
+    (void)enter(m, m->holder, true, &j);
+    remove_from_tmp(m, m->holder);
+    close(m->fd);
+    leave(m, &j, false);
+    m->fd = -1;
+}
+
 void maildir_drop(struct maildir_message *m)
 {
-    if (m->fd >= 0) {
-        remove_from_tmp(m, m->holder);
-        close(m->fd);
-    }
-    m->fd = -1;
+    maildir_clean(m);
     free(m->box);
     m->box = NULL;
     m->boxes = 0;

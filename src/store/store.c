@@ -9,7 +9,8 @@
  * made while the store restarts wait in their queues. At the end an eventfd becomes readable and
  * stays so; it wakes every idle session, and sessions within a message finish it first.
  *
- * Data flow: socket -> lmtp.c -> maildir.c -> state/mail/DOMAIN/LOCALPART/new/. */
+ * Data flow: socket -> lmtp.c -> courier.c (another thread) -> maildir.c ->
+ * state/mail/DOMAIN/LOCALPART/new/. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

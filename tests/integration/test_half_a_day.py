@@ -19,7 +19,8 @@ FAKETIME = pathlib.Path(f"/usr/lib/{sys.implementation._multiarch}/faketime/libf
 KB = 1 << 10
 BUSY = 5 / 6  # of each half hour; then there is no traffic
 GROWTH = 384 * KB  # of a process's private memory in 7 hours
-STACKS = 1024 * KB  # of the store, whose C library keeps the stacks of as many threads as it had at a time, 24 KB each
+STACKS = 2048 * KB  # of the store, whose C library keeps the stacks of as many threads as it had at a time (two for each
+# connection), 24 KB each
 RARE = 2  # descriptors of what is opened when it is first needed: the freezer's channel to each worker
 SEED = int(os.environ.get("HALF_DAY_SEED", "1"))
 SPEED = int(os.environ.get("HALF_DAY_SPEED", "48"))  # less on a slow machine

@@ -215,7 +215,7 @@ static void test_a_large_message_with_long_lines_is_whole(void **state)
 static void test_a_connection_cut_within_a_message_leaves_nothing(void **state)
 {
     struct backend_client *t = *state;
-    char big[20000];
+    char big[100000];
     greet(t);
     ask(t, "MAIL FROM:<a@b.test>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\n", 3, "354");
     memset(big, 'y', sizeof big - 1);

@@ -169,7 +169,7 @@ static void test_a_large_message_is_whole(void **state)
 static void test_what_is_dropped_leaves_nothing(void **state)
 {
     struct maildir_message m;
-    char big[40000] = {0};
+    char big[100000] = {0};
     begin(*state, &m);
     assert_int_equal(maildir_write(&m, (struct span){big, sizeof big}), 0);
     assert_int_equal(sandbox_count(*state, "example.test/alice/tmp", NULL), 1);
@@ -200,7 +200,7 @@ static void make_path(struct sandbox *s, const char *path, bool folder)
 
 /* ---- mailboxes that fail ---- */
 
-enum { PEOPLE = 3, LONG = 100000 };
+enum { PEOPLE = 3, LONG = 400000 };
 static const char *const people[PEOPLE] = {"alice", "bob", "carol"};
 
 static char *long_text(size_t len)
