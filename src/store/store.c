@@ -201,7 +201,7 @@ static void accept_until_told(struct store *s)
 static void wait_for_deliveries(struct store *s)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += GRACE_MS / 1000;
     until.tv_nsec += GRACE_MS % 1000 * 1000000L;
     if (until.tv_nsec >= 1000000000) {
@@ -298,7 +298,11 @@ int store_run(const struct store_params *params)
     /* threads wait for the disk, so a heap for each would only waste memory */
     mallopt(M_ARENA_MAX, 1);
     pthread_mutex_init(&s.lock, NULL);
-    pthread_cond_init(&s.all_gone, NULL);
+    pthread_condattr_t clock; /* one that nobody sets: a jump would interrupt deliveries */
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&s.all_gone, &clock);
+    pthread_condattr_destroy(&clock);
     pthread_attr_init(&s.thread);
     pthread_attr_setstacksize(&s.thread, THREAD_STACK);
     pthread_attr_setdetachstate(&s.thread, PTHREAD_CREATE_DETACHED);
