@@ -90,7 +90,7 @@ def test_each_call_that_fails_makes_no_answer_untrue(mired, tmp_path, call):
     for n in itertools.count(1):
         people = [f"a{n}@example.test", f"b{n}@example.test"]
         tracer = Tracer(m.processes("store")[0], tmp_path, (call, FAULTS[call], n))
-        sender = Sender(m.port, people, str(n), lines=1000)
+        sender = Sender(m.port, people, str(n), lines=4000)
         assert sender.send() == 250, sender.heard
         disk.play(tracer.end())
         assert not disk.lost and not disk.come_back and not disk.lies

@@ -56,7 +56,8 @@ class Disk:
         for folder, folders, files in os.walk(self.root):
             self.now[folder] = dict.fromkeys(folders)
             assert not files
-        self.linked = {}  # thread: {file in `new` that it has not confirmed: whether it is still there}
+        self.makers = {}  # thread: the one that made it; those that touch mailboxes work for the one that made them
+        self.linked = {}  # maker: {file in `new` that it has not confirmed: whether it is still there}
         self.confirmed = self.refused = self.flushes = 0
         self.lost = []
         self.come_back = []  # files that were taken out of `new` before the refusal, and that a power cut brings back
@@ -77,6 +78,7 @@ class Disk:
         return None if node["flushed"] == node["size"] else "octets of the file"
 
     def play(self, calls):
+        self.makers |= {call["result"]: call["thread"] for call in calls if call["name"] in ("clone", "clone3")}
         for call in calls:
             result = int(call["result"])
             if result >= 0:
@@ -92,11 +94,12 @@ class Disk:
             source, target = paths
             node = self.now[os.path.dirname(source)][os.path.basename(source)]
             self.add(target, node)
-            self.linked.setdefault(thread, {})[target] = True
+            self.linked.setdefault(self.makers[thread], {})[target] = True
         elif name == "unlinkat":
             self.now[os.path.dirname(paths[0])].pop(os.path.basename(paths[0]), None)
-            if paths[0] in self.linked.get(thread, {}):
-                self.linked[thread][paths[0]] = False
+            linked = self.linked.get(self.makers[thread], {})
+            if paths[0] in linked:
+                linked[paths[0]] = False
         elif name == "write":
             node = self._file(FD.match(said)[1])
             if node:
