@@ -59,7 +59,7 @@ static bool is_stuck(const struct jam *j, uint64_t now)
 }
 
 /* What is under way. */
-struct count {
+struct under_way {
     unsigned box;                             /* calls on the mailbox */
     uint64_t box_since_ms;                    /* the oldest of them */
     unsigned domain;                          /* mailboxes of the domain that hang */
@@ -78,9 +78,9 @@ static bool is_first(const struct jam *j, bool of_domain)
 }
 
 /* Calls that do not hang are few and are not compared with each other. */
-static struct count count_calls(const struct jam *of, uint64_t now)
+static struct under_way count_calls(const struct jam *of, uint64_t now)
 {
-    struct count n = {0};
+    struct under_way n = {0};
     for (struct ring *at = jams.calls.next; at != &jams.calls; at = at->next) {
         const struct jam *j = jam_of(at);
         bool stuck = is_stuck(j, now);
@@ -100,7 +100,7 @@ static struct count count_calls(const struct jam *of, uint64_t now)
     return n;
 }
 
-static bool box_hangs(const struct count *n, uint64_t now)
+static bool box_hangs(const struct under_way *n, uint64_t now)
 {
     return n->box && (now >= n->box_since_ms + JAM_MS ||
                       (n->box >= JAM_CROWD && now >= n->box_since_ms + JAM_CROWD_MS));
@@ -114,7 +114,7 @@ static bool is_proven(const struct place *box, uint64_t stuck_ms)
 /* Whether the mailbox may get one more call. *trial: it must show first that it is well. */
 static bool may_enter(const struct jam *j, uint64_t now, bool *trial)
 {
-    struct count n = count_calls(j, now);
+    struct under_way n = count_calls(j, now);
     const struct place *box = box_place(j->box);
     struct place *domain = domain_place(j->domain);
     if (n.domain >= JAM_DOMAIN)
@@ -152,7 +152,7 @@ bool jam_enter(struct jam *j, const struct box_path *box, bool must, uint64_t no
 /* The domain, or all, are well again with one that is, unless too many still hang. */
 static void prove(const struct jam *j, uint64_t now)
 {
-    struct count n = count_calls(j, now);
+    struct under_way n = count_calls(j, now);
     box_place(j->box)->well_ms = now;
     if (n.domain < JAM_DOMAIN)
         domain_place(j->domain)->stuck_ms = 0;
@@ -176,7 +176,7 @@ bool jam_is_doubtful(const struct box_path *box, uint64_t now_ms)
     struct jam j;
     identify(&j, box);
     pthread_mutex_lock(&jams.lock);
-    struct count n = count_calls(&j, now_ms);
+    struct under_way n = count_calls(&j, now_ms);
     const struct place *place = box_place(j.box);
     bool doubtful =
         (n.box && now_ms >= n.box_since_ms + JAM_CROWD_MS) || !is_proven(place, place->stuck_ms);
