@@ -1,9 +1,12 @@
 """Calls of a running process that fail: strace injects the error in place of each second call of a kind."""
 
+import os
 import pathlib
+import signal
 import subprocess
 
 from .power import PROGRAM
+from .waiting import until
 
 
 class Failing:
@@ -11,9 +14,10 @@ class Failing:
     words. With `children`, also in those that it starts from now on, each of which has a first call of its own."""
 
     def __init__(self, pid, call, error, folder, children=False, when="1+2"):
+        self.pid, self.children, self.threads = pid, children, threads(pid)
         self.file = pathlib.Path(folder) / f"failed-{pid}-{call}-{error}"
         self.process = subprocess.Popen(
-            [PROGRAM, *(["-f"] if children else threads(pid)), "-o", self.file, "-e", f"trace={call}",
+            [PROGRAM, *(["-f"] if children else self.threads), "-o", self.file, "-e", f"trace={call}",
              "-e", f"inject={call}:error={error}:when={when}", "-p", str(pid)],
             stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
@@ -24,10 +28,31 @@ class Failing:
         return self.file.read_text(errors="replace").count("(INJECTED)")
 
     def end(self):
-        """How many calls have failed."""
+        """How many calls have failed. The process stands still meanwhile: strace that ends between a call and its error
+        would leave it the kernel's ENOSYS, which no call of it gives."""
+        stands = not self.children and self.signal(signal.SIGSTOP)
+        if stands:
+            until(lambda: self.process.poll() is not None or self.stopped() >= self.running())
         self.process.terminate()
         self.process.wait()
+        if stands:
+            self.signal(signal.SIGCONT)
         return self.count()
+
+    def signal(self, number):
+        """False: the process has ended."""
+        try:
+            os.kill(self.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def stopped(self):
+        return self.file.read_text(errors="replace").count("--- stopped by SIGSTOP ---")
+
+    def running(self):
+        """How many threads there are that strace watches."""
+        return len(list(pathlib.Path(f"/proc/{self.pid}/task").glob("*"))) if self.threads else 1
 
 
 def threads(pid):
