@@ -15,6 +15,7 @@ static int64_t ahead(void)
 void fleet_clock_begin(struct fleet *f)
 {
     f->wall_ahead = ahead();
+    f->moves = others_moves(f->params->others);
 }
 
 static void move(uint64_t *at, int64_t by_ms)
@@ -23,10 +24,23 @@ static void move(uint64_t *at, int64_t by_ms)
         *at += (uint64_t)by_ms;
 }
 
+/* What was sent may have had stamps of the one clock as if they were of the other: the ledger's, if
+ * the keeper follows later than this process, or those of the present, if earlier. */
+static void send_again(struct fleet *f)
+{
+    if (f->joined)
+        send_sweep(f, 0);
+}
+
 void fleet_follow_clock(struct fleet *f)
 {
+    uint64_t moves = others_moves(f->params->others);
     int64_t by = ahead() - f->wall_ahead;
 
+    if (moves != f->moves) {
+        f->moves = moves;
+        send_again(f);
+    }
     if (by > -SET_MS && by < SET_MS)
         return;
     f->wall_ahead += by;
@@ -43,11 +57,9 @@ void fleet_follow_clock(struct fleet *f)
     move(&f->resync_ms, by);
     move(&f->sweep_since_ms, by);
     send_expiry_unknown(f);
-    if (!f->joined)
-        return;
-    log_warn("fleet: this machine's clock was set by %+.0f s; sending again everything that this "
-             "member knows",
-             (double)by / 1000);
-    send_sweep(
-        f, 0); /* some may have been sent with stamps of the new clock as if it were the old one */
+    if (f->joined)
+        log_warn("fleet: this machine's clock was set by %+.0f s; sending again everything that "
+                 "this member knows",
+                 (double)by / 1000);
+    send_again(f);
 }

@@ -98,6 +98,7 @@ struct fleet {
     struct sipkey places; /* of `expiry` and `asked` */
     uint64_t asked_time_us;
     int64_t wall_ahead;              /* the wall clock of the clock since the machine's start, ms */
+    uint64_t moves;                  /* of the ledger's times, that this process has followed */
     uint64_t ready_ms;               /* monotonic: it says by then that it is ready */
     uint64_t joined_ms;              /* wall */
     struct stream_id last;           /* read of the stream */
@@ -169,7 +170,8 @@ struct span fleet_stream_entries(const struct fleet *f, char text[24]);
  * taking no writes. */
 void fleet_refused(struct fleet *f, struct link_redis *l, const redisReply *r);
 
-/* Before the wall time is used: whether somebody has set this machine's clock (clock.c). */
+/* Before the wall time is used: whether somebody has set this machine's clock (clock.c), or the keeper
+ * has moved the ledger's times. */
 void fleet_clock_begin(struct fleet *f);
 void fleet_follow_clock(struct fleet *f);
 

@@ -191,8 +191,10 @@ bool ledger_follow_clock(struct ledger *l, const struct clock_reading *r, struct
         return false;
     ledger_note_time(l, s.now);
     move_entries(l, &s);
-    if (l->others)
+    if (l->others) {
         move_others(l->others, &s);
+        atomic_fetch_add(&l->others->moves, 1);
+    }
     *out = (struct clock_step){s.by_ms, s.now};
     return true;
 }

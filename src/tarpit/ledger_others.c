@@ -81,6 +81,11 @@ bool others_is_active(const struct ledger_others *o)
     return atomic_load(&o->owner) != 0;
 }
 
+uint64_t others_moves(const struct ledger_others *o)
+{
+    return atomic_load(&o->moves);
+}
+
 bool ledger_is_shared(const struct ledger *l)
 {
     return l->others && atomic_load_explicit(&l->others->owner, memory_order_relaxed);

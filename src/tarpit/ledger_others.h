@@ -47,6 +47,10 @@ void others_activate(struct ledger_others *o, const struct sipkey *key, uint64_t
 void others_rest(struct ledger_others *o, uint64_t owner);
 bool others_is_active(const struct ledger_others *o);
 
+/* How often all times of the ledger have moved because the clock was set (ledger_clock.h): since then
+ * what was read of it before is of other times. The keeper counts, when it is done. */
+uint64_t others_moves(const struct ledger_others *o);
+
 /* What one member or several together have booked on a key: amounts decayed to `now`. */
 struct ledger_share {
     double offences, good;                   /* good: what is left of what was earned there */

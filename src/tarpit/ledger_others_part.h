@@ -35,6 +35,7 @@ struct ledger_others {
     uint64_t layout, sets;
     _Atomic uint64_t owner; /* 0: nobody maintains it, and it is not looked at */
     _Atomic uint64_t k0, k1;
+    _Atomic uint64_t moves;
     _Alignas(64) _Atomic uint64_t next; /* of the ring */
     _Alignas(64) _Atomic uint64_t read; /* how far the owner has read */
     _Alignas(64) struct event ring[OTHERS_EVENTS];

@@ -1243,24 +1243,46 @@ def test_the_demo_starts_three_members_and_ends_them():
     assert status == 0 and not left, left
 
 
+@contextlib.contextmanager
+def paused(m, role):
+    pids = m.processes(role)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
 @pytest.mark.skipif(not COMPILER, reason="there is no C compiler")
-def test_a_member_whose_clock_is_set_goes_on_sharing(redis, fleet, tmp_path):
+@pytest.mark.parametrize("late", ["keeper", "fleet"])
+def test_a_member_whose_clock_is_set_goes_on_sharing(redis, fleet, tmp_path, late):
+    """Whichever of its processes follows last: until then times of both clocks are in what it sends."""
+    follows = {"fleet": "fleet: this machine's clock was set by", "keeper": "the ledger follows it"}
+    (early,) = {*follows} - {late}
     r, wall = redis(), WallClock(tmp_path)
     wall.set(365 * 86400)
     (one,) = fleet(r, 1, config="sandbox = false\n", prefix=wall.prefix)
     (two,) = fleet(r, 1, first=2)
     until(lambda: scrape.samples(one.web)["mired_fleet_members"] >= 2)
     for n, ahead in enumerate((0, -12 * 3600, 365 * 86400, 0)):
-        before, here, there = (f"127.77.{n}.{last}" for last in (1, 2, 3))
+        before, here, there, meanwhile = (f"127.77.{n}.{last}" for last in (1, 2, 3, 4))
         offend(two, before)
         offend(one, before)  # waits to be written to its key
+        one.booked()
         mark = one.log.mark()
-        wall.set(ahead)
-        one.log.wait("fleet: this machine's clock was set by", since=mark)
+        with paused(one, late):
+            wall.set(ahead)
+            offend(one, meanwhile)  # what the keeper books makes it look at this clock
+            one.log.wait(follows[early], since=mark)
+            if early == "fleet":
+                until(lambda: not json.loads(one.control("--json", "fleet").stdout)["sweeping"])
+        one.log.wait(follows[late], since=mark)
         offend(one, here)
         offend(two, there)
-        for source in (before, here, there):
-            until(lambda: agree(source, one, two), why=f"{source} {ahead}")
+        for source in (before, here, there, meanwhile):
+            until(lambda: agree(source, one, two), why=lambda: f"{source} {ahead} {[offences(m, source) for m in (one, two)]}")
     three = fleet(r, 1, first=3)[0]  # knows what was written to keys
     for source in ("127.77.0.1", "127.77.1.2", "127.77.3.2"):
         until(lambda: agree(source, one, two, three) or offend(three, source))
