@@ -225,6 +225,8 @@ static void test_when_there_is_little_room_nobody_pauses(void **state)
     greeted = fake_connect(&f, "198.51.100.2");
     expect(&greeted, "220 ");
     f.w->open_reserve_from = 1000;
+    for (int i = 0; i < 3; i++) /* one of them may count in the same place as the next client */
+        hold_release(f.w, paused[i].c);
     f.w->held_per_client = 1;
     paused[0] = fake_connect(&f, "198.51.100.3");
     expect(&paused[0], "");
