@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import random
 import re
+import select
 import shutil
 import socket
 import ssl
@@ -328,17 +329,19 @@ class Bridge:
             with contextlib.suppress(OSError):  # nmap first looks whether the port is open, and resets
                 there = self.connect()
                 here.sendall(b"220 mx.example.test ESMTP\r\n")
-                for one, other in ((here, there.socket), (there.socket, here)):
-                    threading.Thread(target=self._copy, args=(one, other), daemon=True).start()
+                threading.Thread(target=self._copy, args=(here, there.socket), daemon=True).start()
 
     @staticmethod
-    def _copy(one, other):
-        with contextlib.suppress(OSError):
-            while octets := one.recv(65536):
-                other.sendall(octets)
-        for end in (one, other):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+    def _copy(here, there):
+        """In one thread: TLS takes no two calls of a connection at a time."""
+        with contextlib.suppress(OSError), here, there:
+            while True:
+                waits = hasattr(there, "pending") and there.pending()
+                for one in [there] if waits else select.select([here, there], [], [])[0]:
+                    octets = one.recv(65536)
+                    if not octets:
+                        return
+                    (here if one is there else there).sendall(octets)
 
 
 def nmap_says(nmap, port):
