@@ -1,8 +1,10 @@
-"""Adds up the results that scripts/test left in a folder and prints one line, which a CI reads.
+"""Adds up the results that scripts/test left in a folder: names the tests that passed only on their second try, and
+prints one line, which a CI reads. With --failed, prints what of a file of results is worth a second try.
 
 Unit tests come as meson's JSON log, in which each program's cmocka output is counted; a program that crashed
 counts as one failure. Replayed fuzz inputs come as a line like the one printed here. Integration tests come as
-JUnit XML beside pytest's exit status.
+JUnit XML beside pytest's exit status. Beside NAME.meson.json and NAME.junit.xml, NAME.again.json and NAME.again.xml
+have the second tries.
 """
 
 import json
@@ -12,10 +14,15 @@ import sys
 import xml.etree.ElementTree as xml
 
 PYTEST_OK = {0, 5}  # 5: nothing was selected
+PYTEST_FAILED = 1
+AGAIN_MOST = 3  # with more, something is broken
+
+# A result: how many passed, failed and were skipped.
 
 
-def tally_meson(path):
-    passed = failed = skipped = 0
+def of_meson(path):
+    """Name of a program -> its result."""
+    results = {}
     for line in path.read_text().splitlines():
         program = json.loads(line)
         output = program.get("stdout", "") + program.get("stderr", "")
@@ -26,18 +33,40 @@ def tally_meson(path):
         bad = count("FAILED")
         if program["result"] in ("FAIL", "ERROR", "TIMEOUT", "INTERRUPT"):
             bad = max(bad, 1)
-        failed += bad
-        skipped += count("SKIPPED")
-        passed += count("PASSED") or (0 if bad else 1)
-    return passed, failed, skipped
+        passed = count("PASSED") or (0 if bad else 1)
+        results[program["name"].split(" / ")[-1]] = (passed, bad, count("SKIPPED"))
+    return results
 
 
-def tally_junit(path):
-    suite = xml.parse(path).getroot().find("testsuite")
-    total, failures, errors, skipped = (
-        int(suite.get(key)) for key in ("tests", "failures", "errors", "skipped")
-    )
-    return total - failures - errors - skipped, failures + errors, skipped
+def of_junit(path):
+    """Name of a test, as pytest takes it -> its result. One may have failed, and then its fixtures, too."""
+    results = {}
+    for case in xml.parse(path).getroot().iter("testcase"):
+        name = f"tests/integration/{case.get('classname').replace('.', '/')}.py::{case.get('name')}"
+        tags = {child.tag for child in case}
+        failed = bool(tags & {"failure", "error"}) or results.get(name, (0, 0, 0))[1] > 0
+        skipped = not failed and "skipped" in tags
+        results[name] = (int(not failed and not skipped), int(failed), int(skipped))
+    return results
+
+
+def read(path):
+    return of_junit(path) if path.suffix == ".xml" else of_meson(path)
+
+
+def failed_of(results):
+    return [name for name, (_, failed, _) in results.items() if failed]
+
+
+def with_second_tries(path):
+    """The results of a file, and which of them are those of a second try that was better."""
+    results, better = read(path), []
+    again = path.with_suffix("").with_suffix(f".again{path.suffix}")
+    for name, result in read(again).items() if again.exists() else ():
+        if name in failed_of(results) and not result[1]:
+            results[name] = result
+            better.append(name)
+    return results, better
 
 
 def tally_count(path):
@@ -45,19 +74,45 @@ def tally_count(path):
     return int(passed), int(failed), 0
 
 
+def added(rows):
+    return tuple(sum(column) for column in zip(*rows, strict=True)) or (0, 0, 0)
+
+
+def tally_pytest(status):
+    """One that did not come to its end has failed, whatever its report says."""
+    report = status.with_suffix(".junit.xml")
+    results, better = with_second_tries(report) if report.exists() else ({}, [])
+    row, code = added(results.values()), int(status.read_text())
+    told = row[1] > 0 or (better and code == PYTEST_FAILED)
+    return row if told or code in PYTEST_OK else (row[0], 1, row[2]), better
+
+
 def main(folder):
-    rows = [tally_meson(path) for path in sorted(folder.glob("*.meson.json"))]
+    rows, unsteady = [], []
+    for path in sorted(folder.glob("*.meson.json")):
+        results, better = with_second_tries(path)
+        rows.append(added(results.values()))
+        unsteady += better
     rows += [tally_count(path) for path in sorted(folder.glob("*.count"))]
     for status in sorted(folder.glob("*.status")):
-        report = status.with_suffix(".junit.xml")
-        row = tally_junit(report) if report.exists() else (0, 0, 0)
-        if int(status.read_text()) not in PYTEST_OK and row[1] == 0:
-            row = (row[0], 1, row[2])  # pytest itself failed
+        row, better = tally_pytest(status)
         rows.append(row)
-    passed, failed, skipped = (sum(column) for column in zip(*rows))
+        unsteady += better
+    for name in unsteady:
+        print(f"unsteady, passed on its second try only: {name}")
+    passed, failed, skipped = added(rows)
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
     return 1 if failed or not passed else 0
 
 
+def again(path):
+    failed = failed_of(read(path)) if path.exists() else []
+    for name in failed if len(failed) <= AGAIN_MOST else ():
+        print(name)
+
+
 if __name__ == "__main__":
-    sys.exit(main(pathlib.Path(sys.argv[1])))
+    if sys.argv[1] == "--failed":
+        again(pathlib.Path(sys.argv[2]))
+    else:
+        sys.exit(main(pathlib.Path(sys.argv[1])))
