@@ -7,10 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "backend/addresses.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "config/config.h"
 
 enum { STACK = 1024 * 1024 }; /* libraries of the name service run on it */
@@ -44,13 +44,6 @@ static struct name *next_name(struct lookers *l, uint64_t now, uint64_t *until_m
             first = n;
     *until_ms = first ? first->due_ms : now + LOOKERS_EACH_S * 1000;
     return first && first->due_ms <= now ? first : NULL;
-}
-
-static void wait_until(struct lookers *l, uint64_t ms)
-{
-    struct timespec until = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
-
-    pthread_cond_timedwait(&l->wake, &l->lock, &until);
 }
 
 /* Without the lock while the resolver blocks. */
@@ -88,7 +81,7 @@ static void *run(void *arg)
         if (n)
             look_up(l, n);
         else
-            wait_until(l, until_ms);
+            (void)cond_wait_until(&l->wake, &l->lock, until_ms);
     }
     return NULL;
 }
@@ -96,7 +89,6 @@ static void *run(void *arg)
 static struct lookers *lookers_new(struct addresses *p, const struct config *config)
 {
     struct lookers *l = calloc(1, sizeof *l + config->backend_count * sizeof l->name[0]);
-    pthread_condattr_t clock;
 
     if (!l)
         return NULL;
@@ -107,11 +99,8 @@ static struct lookers *lookers_new(struct addresses *p, const struct config *con
             l->name[l->names++].backend = i;
     l->untried = l->names;
     pthread_mutex_init(&l->lock, NULL);
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(&l->wake, &clock);
-    pthread_cond_init(&l->tried, &clock);
-    pthread_condattr_destroy(&clock);
+    cond_open(&l->wake);
+    cond_open(&l->tried);
     return l;
 }
 
@@ -137,16 +126,15 @@ static int start_threads(struct lookers *l)
 int lookers_start(struct addresses *p, const struct config *config, unsigned wait_s)
 {
     struct lookers *l = lookers_new(p, config);
-    struct timespec until;
 
     if (!l)
         return -ENOMEM;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += wait_s;
+    uint64_t until = clock_mono_ms() + (uint64_t)wait_s * 1000;
+    bool in_time = true;
     pthread_mutex_lock(&l->lock);
-    int error = start_threads(l), late = 0;
-    while (!error && l->untried && !late)
-        late = pthread_cond_timedwait(&l->tried, &l->lock, &until);
+    int error = start_threads(l);
+    while (!error && l->untried && in_time)
+        in_time = cond_wait_until(&l->tried, &l->lock, until);
     pthread_mutex_unlock(&l->lock);
     if (error) /* no thread has it */
         free(l);

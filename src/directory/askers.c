@@ -6,9 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 
 enum { STACK = 256 * 1024 };
@@ -41,17 +42,15 @@ struct askers {
 static bool wait_for_task(struct asker *me)
 {
     struct askers *a = me->all;
-    struct timespec until;
+    uint64_t until = clock_mono_ms() + ASKERS_REST_S * 1000;
     bool rested = false;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ASKERS_REST_S;
     while (!me->task && !a->stop) {
         bool late = false;
         if (rested)
             pthread_cond_wait(&me->wake, &a->lock);
         else
-            late = pthread_cond_timedwait(&me->wake, &a->lock, &until) != 0;
+            late = !cond_wait_until(&me->wake, &a->lock, until);
         void *to = me->rest_of;
         me->rest_of = NULL;
         if ((late || to) && !rested && !me->task) {
@@ -158,16 +157,11 @@ static int begin(struct asker *me)
 /* Makes a thread; the lock is held. NULL: there are enough, or the system allows no more. */
 static struct asker *make(struct askers *a, struct task *t)
 {
-    pthread_condattr_t clock;
-
     if (a->made == a->params.most)
         return NULL;
     struct asker *me = &a->asker[a->made];
     *me = (struct asker){.all = a, .number = a->made, .task = t};
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(&me->wake, &clock);
-    pthread_condattr_destroy(&clock);
+    cond_open(&me->wake);
     int error = begin(me);
     if (error) {
         if (!a->told)

@@ -10,9 +10,9 @@
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/clock.h"
+#include "base/cond.h"
 
 enum {
     STACK = 128 * 1024,
@@ -40,15 +40,6 @@ struct hand {
 
 /* Of all couriers: it is held for moments, between tasks. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-
-static void make_condition(pthread_cond_t *c)
-{
-    pthread_condattr_t clock;
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(c, &clock);
-    pthread_condattr_destroy(&clock);
-}
 
 static void delivery_free(struct delivery *d)
 {
@@ -127,7 +118,7 @@ static struct hand *hand_make(void)
     pthread_t thread;
     if (!h)
         return NULL;
-    make_condition(&h->wake);
+    cond_open(&h->wake);
     pthread_attr_init(&how);
     pthread_attr_setstacksize(&how, STACK);
     pthread_attr_setdetachstate(&how, PTHREAD_CREATE_DETACHED);
@@ -182,8 +173,7 @@ static void give_up(struct courier *c)
 
 static void wait_until(struct delivery *d, uint64_t ms)
 {
-    struct timespec until = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
-    pthread_cond_timedwait(&d->changed, &lock, &until);
+    (void)cond_wait_until(&d->changed, &lock, ms);
 }
 
 /* When the message is given up, if nothing moves. */
@@ -202,7 +192,7 @@ bool courier_begin(struct courier *c, int root, const char *host)
         return false;
     d->hands = 0;
     d->prepared = d->given_up = d->ended = false;
-    make_condition(&d->changed);
+    cond_open(&d->changed);
     maildir_begin(&d->message, root, host);
     c->delivery = d;
     return true;

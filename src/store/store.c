@@ -24,9 +24,10 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/cond.h"
 #include "base/flush.h"
 #include "base/log.h"
 #include "base/sandbox.h"
@@ -200,17 +201,10 @@ static void accept_until_told(struct store *s)
 
 static void wait_for_deliveries(struct store *s)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += GRACE_MS / 1000;
-    until.tv_nsec += GRACE_MS % 1000 * 1000000L;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    uint64_t until = clock_mono_ms() + GRACE_MS;
     pthread_mutex_lock(&s->lock);
     while (s->connections > 0)
-        if (pthread_cond_timedwait(&s->all_gone, &s->lock, &until) != 0)
+        if (!cond_wait_until(&s->all_gone, &s->lock, until))
             break;
     if (s->connections > 0)
         log_warn("%u deliveries were interrupted; their senders will retry", s->connections);
@@ -298,11 +292,7 @@ int store_run(const struct store_params *params)
     /* threads wait for the disk, so a heap for each would only waste memory */
     mallopt(M_ARENA_MAX, 1);
     pthread_mutex_init(&s.lock, NULL);
-    pthread_condattr_t clock; /* one that nobody sets: a jump would interrupt deliveries */
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(&s.all_gone, &clock);
-    pthread_condattr_destroy(&clock);
+    cond_open(&s.all_gone);
     pthread_attr_init(&s.thread);
     pthread_attr_setstacksize(&s.thread, THREAD_STACK);
     pthread_attr_setdetachstate(&s.thread, PTHREAD_CREATE_DETACHED);
