@@ -18,6 +18,18 @@ uint64_t clock_boot_ms(void);
 /* Microseconds of the monotonic clock, for measuring how long something took. */
 uint64_t clock_mono_us(void);
 
+/* How far a clock was set (ms): `lead` is how far it leads another one now, and *known how far it did
+ * before, which becomes `lead`. 0: by less than a second, and *known stays, so that steps add up. */
+static inline int64_t clock_set_by(int64_t *known, int64_t lead)
+{
+    int64_t by = lead - *known;
+
+    if (by > -1000 && by < 1000)
+        return 0;
+    *known = lead;
+    return by;
+}
+
 /* How long ago that was (ms, both of one clock); 0 if it is in the future, because the wall clock was
  * set back. */
 static inline uint64_t clock_since(uint64_t then, uint64_t now)

@@ -5,8 +5,6 @@
 #include "base/log.h"
 #include "fleet/fleet_part.h"
 
-enum { SET_MS = 1000 }; /* steps add up */
-
 static int64_t ahead(void)
 {
     return (int64_t)(clock_wall_ms() - clock_boot_ms());
@@ -35,15 +33,14 @@ static void send_again(struct fleet *f)
 void fleet_follow_clock(struct fleet *f)
 {
     uint64_t moves = others_moves(f->params->others);
-    int64_t by = ahead() - f->wall_ahead;
+    int64_t by = clock_set_by(&f->wall_ahead, ahead());
 
     if (moves != f->moves) {
         f->moves = moves;
         send_again(f);
     }
-    if (by > -SET_MS && by < SET_MS)
+    if (!by)
         return;
-    f->wall_ahead += by;
     f->loop.wall = clock_wall_ms();
     book_clock_was_set(f->mirror.book, by);
     outbox_clock_was_set(&f->outbox, by);

@@ -33,11 +33,10 @@
 #include "query/tally.h"
 
 enum {
-    THAW_BATCHES = 8,    /* in one turn of the loop, so that freezing gets a turn too */
-    LOCK_MS = 20,        /* how often to check whether the earlier freezer has ended */
-    CLOCK_SET_MS = 1000, /* a clock that was set by less is not worth reading the table */
-    ROOM_MS = 2000,      /* how often to check whether the disk has room for the table again */
-    GIVEN_MS = 100,      /* how often to check whether the workers have taken the last ones */
+    THAW_BATCHES = 8, /* in one turn of the loop, so that freezing gets a turn too */
+    LOCK_MS = 20,     /* how often to check whether the earlier freezer has ended */
+    ROOM_MS = 2000,   /* how often to check whether the disk has room for the table again */
+    GIVEN_MS = 100,   /* how often to check whether the workers have taken the last ones */
 };
 
 static struct freezer *freezer_of(struct loop *loop)
@@ -97,17 +96,19 @@ static void open_again(struct freezer *f)
     set_due(f);
 }
 
+static int64_t wall_ahead(const struct freezer *f)
+{
+    return (int64_t)(f->loop.wall - f->loop.now);
+}
+
 /* Holds are due at a wall time, which outlives processes. When the clock is set, or the machine
  * was suspended, what is left of each hold stays as long as it was. To be called before the wall
  * time is used. */
 static void follow_clock(struct freezer *f)
 {
-    int64_t ahead = (int64_t)(f->loop.wall - f->loop.now), by = ahead - f->wall_ahead;
+    int64_t by = clock_set_by(&f->wall_ahead, wall_ahead(f));
 
-    if (by > -CLOCK_SET_MS && by < CLOCK_SET_MS)
-        return; /* steps add up */
-    f->wall_ahead = ahead;
-    if (!f->table || table_is_cut(f->table))
+    if (!by || !f->table || table_is_cut(f->table))
         return;
     log_warn("the clock was set by %+ld s", (long)(by / 1000));
     table_clock_was_set(f->table, by);
@@ -386,7 +387,7 @@ static int begin_serving(struct freezer *f)
     if (r < 0)
         return r;
     f->begun_ms = f->loop.wall;
-    f->wall_ahead = (int64_t)(f->loop.wall - f->loop.now);
+    f->wall_ahead = wall_ahead(f);
     for (uint32_t i = 0; i < params->slots && r == 0; i++) {
         f->ways.slot[i].watch.ready = slot_ready;
         r = loop_watch(&f->loop, &f->ways.slot[i].watch);
