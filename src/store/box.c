@@ -28,10 +28,15 @@ void box_path(struct box_path *box, struct span local, struct span domain)
 enum { FLUSHED = 4096 };
 static _Atomic uint64_t flushed[FLUSHED];
 
-static uint64_t hash_of(const struct box_path *box)
+uint64_t box_hash(struct span path)
 {
     static const struct sipkey key = {0}; /* nobody gains by two mailboxes with the same hash */
-    return siphash(&key, box->text, strlen(box->text)) | 1;
+    return siphash(&key, path.at, path.len) | 1;
+}
+
+static uint64_t hash_of(const struct box_path *box)
+{
+    return box_hash(span_of(box->text));
 }
 
 static int make_folder(int root, const char *path)

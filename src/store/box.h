@@ -16,6 +16,9 @@ struct box_path {
 /* The path of a folded address. */
 void box_path(struct box_path *box, struct span local, struct span domain);
 
+/* A hash of a path or of its beginning, for tables of this process; never 0. */
+uint64_t box_hash(struct span path);
+
 /* Makes what is missing of its folders. Returns 0 or -errno. */
 int box_make(int root, const struct box_path *box);
 

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/container.h"
-#include "base/siphash.h"
 
 /* A place has the hash of one mailbox or domain; another one with the same place takes it over. */
 struct place {
@@ -23,12 +22,6 @@ static struct {
     /* of all: when the last of many domains that hang began to; 0: they are well */
     uint64_t stuck_ms;
 } jams = {.lock = PTHREAD_MUTEX_INITIALIZER, .calls = {&jams.calls, &jams.calls}};
-
-static uint64_t hash_of(const char *text, size_t len)
-{
-    static const struct sipkey key = {0}; /* nobody gains by two mailboxes with the same hash */
-    return siphash(&key, text, len) | 1;
-}
 
 static struct place *place_of(struct place *places, size_t count, uint64_t hash)
 {
@@ -133,8 +126,8 @@ static bool may_enter(const struct jam *j, uint64_t now, bool *trial)
 
 static void identify(struct jam *j, const struct box_path *box)
 {
-    j->box = hash_of(box->text, strlen(box->text));
-    j->domain = hash_of(box->text, strcspn(box->text, "/"));
+    j->box = box_hash(span_of(box->text));
+    j->domain = box_hash((struct span){box->text, strcspn(box->text, "/")});
 }
 
 bool jam_enter(struct jam *j, const struct box_path *box, bool must, uint64_t now_ms)
