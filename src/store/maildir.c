@@ -205,9 +205,9 @@ static bool is_asked_last(const struct maildir_message *m, size_t box)
     return box_is_shunned(path) || jam_is_doubtful(path, clock_mono_ms());
 }
 
-/* Finds a holder; those that have failed as holders before, or hung, are asked last. Returns 0, or the error of
- * the last, which is `error` if no mailbox is left. Each take-over may copy the whole message, so there
- * are few: the sender's next try begins with other mailboxes. */
+/* Finds a holder; those that have failed as holders before, or hung, are asked last. Returns 0, or the
+ * error of the last, which is `error` if no mailbox is left. Each take-over may copy the whole message,
+ * so there are few: the sender's next try begins with other mailboxes. */
 static int find_holder(struct maildir_message *m, int from, int error)
 {
     bool lost = false;
@@ -257,8 +257,8 @@ static int write_out(struct maildir_message *m, struct span octets)
         }
         error = replace_holder(m, failed);
     }
-    fail_all(m,
-             error); /* what comes later must find no holder: it would be a part of the message */
+    /* what comes later must find no holder: it would be a part of the message */
+    fail_all(m, error);
     return error;
 }
 
@@ -277,18 +277,6 @@ size_t maildir_keep(struct maildir_message *m, struct span octets)
     m->kept += octets.len;
     m->size += octets.len;
     return octets.len;
-}
-
-int maildir_write(struct maildir_message *m, struct span octets)
-{
-    for (;;) {
-        octets = span_after(octets, maildir_keep(m, octets));
-        if (octets.len == 0)
-            return 0;
-        int error = maildir_flush(m);
-        if (error)
-            return error;
-    }
 }
 
 /* ---- into `new` ---- */
@@ -443,12 +431,6 @@ void maildir_deliver(struct maildir_message *m)
         for (size_t i = 0; i < m->boxes; i++)
             if (last || !jam_is_doubtful(&m->box[i].path, clock_mono_ms()))
                 deliver(m, i);
-}
-
-void maildir_commit(struct maildir_message *m)
-{
-    maildir_prepare(m);
-    maildir_deliver(m);
 }
 
 void maildir_give_up(struct maildir_message *m)
