@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from lib import netns, ports, power, redis_trouble, scrape
+from lib import netns, ports, power, processes, redis_trouble, scrape
 from lib.certificates import Authority
 from lib.daemon import Daemon
 from lib.failing import Failing
@@ -1243,18 +1243,6 @@ def test_the_demo_starts_three_members_and_ends_them():
     assert status == 0 and not left, left
 
 
-@contextlib.contextmanager
-def paused(m, role):
-    pids = m.processes(role)
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-
-
 @pytest.mark.skipif(not COMPILER, reason="there is no C compiler")
 @pytest.mark.parametrize("late", ["keeper", "fleet"])
 def test_a_member_whose_clock_is_set_goes_on_sharing(redis, fleet, tmp_path, late):
@@ -1272,7 +1260,7 @@ def test_a_member_whose_clock_is_set_goes_on_sharing(redis, fleet, tmp_path, lat
         offend(one, before)  # waits to be written to its key
         one.booked()
         mark = one.log.mark()
-        with paused(one, late):
+        with processes.paused(one.processes(late)):
             wall.set(ahead)
             offend(one, meanwhile)  # what the keeper books makes it look at this clock
             one.log.wait(follows[early], since=mark)

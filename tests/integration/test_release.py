@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from lib import netns, ports
+from lib import netns, ports, processes
 from lib.frozen import FROZEN, ask, source, told, wait_frozen
 from lib.mired import BUILD
 from lib.smtp import Client
@@ -46,8 +46,7 @@ def hold_many(m, stack, client, count):
 def paused(m, stack, role):
     """The only process of that role stops, until the end of the test."""
     (pid,) = until(lambda: len(now := m.processes(role)) == 1 and now)  # a freezer comes later than clients are served
-    stack.callback(os.kill, pid, signal.SIGCONT)
-    os.kill(pid, signal.SIGSTOP)
+    stack.enter_context(processes.paused([pid]))
     return pid
 
 

@@ -293,11 +293,11 @@ def test_time_without_progress_ends(mired, what):
 def test_a_slow_message_that_comes_on_is_taken(mired, rate):
     """The slowest link has more than 100 octets a second (2G: some 1,000); the timer does not run while they come."""
     m = mired(tarpit=QUIET, config=f"timeout = 4s\ndata_rate = {rate // 2}")
-    assert until(lambda: is_taken(m, b"x" * (rate // 5 - 2) + b"\r\n")) is True
+    assert until(lambda: slow_message(m, b"x" * (rate // 5 - 2) + b"\r\n")) == "taken"
 
 
-def is_taken(m, octets):
-    """Whether a message is that comes in these pieces. None: this machine was too busy to send them in time."""
+def slow_message(m, octets):
+    """What becomes of a message that comes in these pieces. None: this machine was too busy to send them in time."""
     times = []
     with Client(m.port, source=ports.stranger()) as c:
         c.ehlo()
@@ -306,9 +306,9 @@ def is_taken(m, octets):
         c.must("DATA", 354)
         if drip(c, octets, 0.2, 10, times) is not None:
             busy = max(after - before for before, after in itertools.pairwise(times)) > 1
-            return None if busy else "no"
+            return None if busy else "cut off"
         c.socket.settimeout(PATIENCE)
-        return c.say("\r\n.").code == 250 or "no"
+        return "taken" if c.say("\r\n.").code == 250 else "refused"
 
 
 # ---- handshakes ----

@@ -1,11 +1,11 @@
 """Calls of a running process that fail: strace injects the error in place of each second call of a kind."""
 
-import os
 import pathlib
 import signal
 import subprocess
 
 from .power import PROGRAM
+from .processes import kill_all
 from .waiting import until
 
 
@@ -30,22 +30,13 @@ class Failing:
     def end(self):
         """How many calls have failed. The process stands still meanwhile: strace that ends between a call and its error
         would leave it the kernel's ENOSYS, which no call of it gives."""
-        stands = not self.children and self.signal(signal.SIGSTOP)
-        if stands:
-            until(lambda: self.process.poll() is not None or self.stopped() >= self.running())
+        stands = [] if self.children else [self.pid]
+        kill_all(stands, signal.SIGSTOP)
+        until(lambda: not stands or self.process.poll() is not None or self.stopped() >= self.running())
         self.process.terminate()
         self.process.wait()
-        if stands:
-            self.signal(signal.SIGCONT)
+        kill_all(stands, signal.SIGCONT)
         return self.count()
-
-    def signal(self, number):
-        """False: the process has ended."""
-        try:
-            os.kill(self.pid, number)
-        except ProcessLookupError:
-            return False
-        return True
 
     def stopped(self):
         return self.file.read_text(errors="replace").count("--- stopped by SIGSTOP ---")

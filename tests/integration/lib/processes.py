@@ -1,5 +1,6 @@
 """What /proc tells of processes: sessions, children, memory. Everything is ended by its id."""
 
+import contextlib
 import os
 import signal
 import time
@@ -55,6 +56,16 @@ def kill_all(pids, number=signal.SIGKILL):
             os.kill(pid, number)
         except ProcessLookupError:
             pass
+
+
+@contextlib.contextmanager
+def paused(pids):
+    """They stand still meanwhile."""
+    kill_all(pids, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        kill_all(pids, signal.SIGCONT)
 
 
 def kill_session(session):
