@@ -11,7 +11,7 @@
 enum note_kind {
     NOTE_READY = 1, /* child -> master: serving; arg: sandbox_compiled() */
     NOTE_DRAIN,     /* master -> worker: stop accepting, end with the last connection */
-    NOTE_STOP,      /* master -> child: end within 2 s, telling clients 421 */
+    NOTE_STOP,      /* master -> child: end within 2 s, telling clients 421; killed after 5 s */
     NOTE_RELOAD,    /* web -> master: read the configuration again; answered by NOTE_RESULT; arg 1:
                        files are right even if they are much shorter than before */
     NOTE_RESULT,    /* master -> web: arg is a note_result; text says what happened. Without room or

@@ -41,7 +41,7 @@
 enum {
     THREAD_STACK = 256 * 1024,
     SHORTAGE_MS = 100, /* pause when descriptors or threads have run out */
-    GRACE_MS = 1500,   /* for deliveries in progress at the end; the master waits 2 s */
+    GRACE_MS = 1500,   /* for deliveries in progress at the end, which comes within 2 s */
     SLOTS = 1024,      /* the most workers that can be configured */
     /* Connections of one slot, times `connections`. A true worker has less than once as many; those
      * of earlier generations have the same slot, and may come from another configuration. */

@@ -15,7 +15,7 @@
 #include "web/web.h"
 #include "web/web_part.h"
 
-enum { FINISH_MS = 1500 }; /* for answers in progress at the end; the master waits 2 s */
+enum { FINISH_MS = 1500 }; /* for answers in progress at the end, which comes within 2 s */
 
 /* ---- the end ---- */
 

@@ -45,7 +45,7 @@
 #include "worker/worker_part.h"
 
 enum {
-    STOP_WITHIN_MS = 1500,   /* for hand-overs in progress; the master waits 2 s */
+    STOP_WITHIN_MS = 1500,   /* for hand-overs in progress at the end, which comes within 2 s */
     OFFERS_WITHIN_MS = 1000, /* how long to wait for the backends' first EHLO */
     DESCRIPTOR_MARGIN = 64,  /* epoll, channels, spool files */
     SUSPECTS_LOOK_MS = 1000, /* how often to check a file that is being written */

@@ -236,7 +236,7 @@ def test_a_hundred_thousand_frozen_holds_of_one_client_are_released_and_counted(
         )
     )
     client = "127.1.0.1"
-    m.deaths_expected = True  # at its end each worker closes 12,500 connections, for which the master waits 2 s
+    m.deaths_expected = True  # at its end each worker closes 12,500 connections, for which the master waits 5 s
     with contextlib.ExitStack() as stack:
         count = freeze_many(m, cable, stack, FROZEN_AT_ONCE)
         # To an address of its own: from all others each port of this client is a frozen hold's.

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from lib import ports, sockets
+from lib import ports, processes, sockets
 from lib.mired import Mired, PROGRAM
 from lib.smtp import Client, deliver
 from lib.waiting import PATIENCE, until
@@ -272,6 +272,19 @@ def test_a_worker_that_hangs_is_replaced_and_the_others_serve_on(mired, monkeypa
         assert workers[1] in left
         for _ in range(6):
             assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
+
+
+def test_a_process_that_hangs_at_the_end_is_killed_and_the_others_end_by_themselves(mired):
+    m = mired(tarpit="time = 0", workers=2)
+    m.deaths_expected = True
+    hangs, ends = m.processes("worker")
+    os.kill(hangs, signal.SIGSTOP)
+    m.daemon.signal(signal.SIGTERM)
+    log = m.log
+    log.wait(r'text="worker \d did not stop in time; killing it"')
+    assert not processes.alive(ends)
+    assert m.stop() == []
+    assert log.text.count("did not stop in time") == 1
 
 
 def test_the_watchdog_is_fed_until_the_master_hangs(monkeypatch):
