@@ -3,12 +3,21 @@
 import mmap
 import os
 import pathlib
+import re
 import shutil
 import struct
 import subprocess
 import sys
 
+from .mired import PROGRAM
+
 LIBRARY = pathlib.Path(f"/usr/lib/{sys.implementation._multiarch}/faketime/libfaketime.so.1")
+
+
+def _preload(library):
+    """Ahead of mired's libraries, but behind a sanitizer's, which has to be the first."""
+    needs = subprocess.run(["ldd", PROGRAM], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return "LD_PRELOAD=" + ":".join([*re.findall(r"=> (/\S+/lib[at]san\.\S+)", needs), str(library)])
 
 
 class Clock:
@@ -20,7 +29,7 @@ class Clock:
         self.file = folder / "clock"
         self.set("+0")
         self.prefix = [
-            "env", f"LD_PRELOAD={LIBRARY}", f"FAKETIME_TIMESTAMP_FILE={self.file}", "FAKETIME_NO_CACHE=1",
+            "env", _preload(LIBRARY), f"FAKETIME_TIMESTAMP_FILE={self.file}", "FAKETIME_NO_CACHE=1",
             *([] if monotonic else ["FAKETIME_DONT_FAKE_MONOTONIC=1"]),
         ]  # fmt: skip
 
@@ -97,7 +106,7 @@ class WallClock:
         fd = os.open(file, os.O_RDWR | os.O_CLOEXEC)
         self.ahead = mmap.mmap(fd, struct.calcsize("l"))
         os.close(fd)
-        self.prefix = ["env", f"LD_PRELOAD={library}", f"WALL_CLOCK={file}"]
+        self.prefix = ["env", _preload(library), f"WALL_CLOCK={file}"]
 
     def set(self, seconds):
         self.ahead[:] = struct.pack("l", seconds)
