@@ -149,27 +149,17 @@ static int64_t magnitude(int64_t n)
     return n < 0 ? -n : n;
 }
 
-/* The same start of the machine: how far the clock was set since. */
-static bool was_set(struct ledger_head *h, const struct clock_reading *r, uint64_t start,
-                    struct step *s)
-{
-    uint64_t ahead = r->wall_ms - r->boot_ms, was = atomic_load(&h->ahead);
-    int64_t by = (int64_t)(ahead - was);
+/* No clock is 35,000 years off: a head that says so is damaged. */
+#define FARTHEST_MS (INT64_C(1) << 50)
 
-    if (magnitude(by) < LEDGER_STEP_MS || !atomic_compare_exchange_strong(&h->ahead, &was, ahead))
-        return false;
-    int64_t began = (int64_t)atomic_fetch_add(&h->began, (uint64_t)by);
-    bool went_on = (start >> 32) * 1000 < (uint64_t)magnitude(by);
-    *s = (struct step){by, r->wall_ms, began, went_on};
-    return true;
-}
-
-/* The first look since the machine was started, or ever. */
+/* The first look since the machine was started, or ever; or the head is damaged, and begins anew. */
 static bool is_earlier(struct ledger *l, const struct clock_reading *r, uint64_t start,
                        struct step *s)
 {
     struct ledger_head *h = l->head;
     uint64_t last = atomic_load(&h->last);
+    if (last > FARTHEST_MS)
+        last = 0;
     bool back = r->wall_ms + LEDGER_STEP_MS < last;
     uint64_t away = last && last < r->wall_ms ? r->wall_ms - last : 0;
 
@@ -177,8 +167,26 @@ static bool is_earlier(struct ledger *l, const struct clock_reading *r, uint64_t
         return false;
     atomic_store(&h->ahead, r->wall_ms - r->boot_ms);
     atomic_store(&h->began, r->wall_ms);
-    *s = (struct step){back ? (int64_t)(r->wall_ms - last) : 0, r->wall_ms, INT64_MAX, false};
+    int64_t by = back ? (int64_t)r->wall_ms - (int64_t)last : 0;
+    *s = (struct step){by, r->wall_ms, INT64_MAX, false};
     return back || (start == 0 && !l->file.fresh);
+}
+
+/* The same start of the machine: how far the clock was set since. */
+static bool was_set(struct ledger *l, const struct clock_reading *r, uint64_t start, struct step *s)
+{
+    struct ledger_head *h = l->head;
+    uint64_t ahead = r->wall_ms - r->boot_ms, was = atomic_load(&h->ahead);
+    int64_t by = (int64_t)(ahead - was), began = (int64_t)atomic_load(&h->began);
+
+    if (by < -FARTHEST_MS || by > FARTHEST_MS || began < -FARTHEST_MS || began > FARTHEST_MS)
+        return is_earlier(l, r, start, s);
+    if (magnitude(by) < LEDGER_STEP_MS || !atomic_compare_exchange_strong(&h->ahead, &was, ahead))
+        return false;
+    atomic_fetch_add(&h->began, (uint64_t)by);
+    bool went_on = (start >> 32) * 1000 < (uint64_t)magnitude(by);
+    *s = (struct step){by, r->wall_ms, began, went_on};
+    return true;
 }
 
 bool ledger_follow_clock(struct ledger *l, const struct clock_reading *r, struct clock_step *out)
@@ -187,7 +195,7 @@ bool ledger_follow_clock(struct ledger *l, const struct clock_reading *r, struct
     bool same = (uint32_t)start == r->boot;
     struct step s;
 
-    if (!(same ? was_set(l->head, r, start, &s) : is_earlier(l, r, start, &s)))
+    if (!(same ? was_set(l, r, start, &s) : is_earlier(l, r, start, &s)))
         return false;
     ledger_note_time(l, s.now);
     move_entries(l, &s);

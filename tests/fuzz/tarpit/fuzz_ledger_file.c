@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tarpit/ledger.h"
+#include "tarpit/ledger_clock.h"
 
 #include "../state_file.h"
 
@@ -46,6 +46,19 @@ static void check(const struct ledger_entry *e)
     assert(e->turn_ms <= T0 + LEDGER_HORIZON_MS && e->debt_ms <= T0 + LEDGER_HORIZON_MS);
 }
 
+/* The keeper's looks at the clock, which somebody sets in between. */
+static void set_clock(struct ledger *l)
+{
+    struct clock_reading r = {T0, HOUR, 1};
+    struct clock_step step;
+
+    ledger_follow_clock(l, &r, &step);
+    r.wall_ms += HOUR;
+    ledger_follow_clock(l, &r, &step);
+    r.wall_ms -= HOUR;
+    ledger_follow_clock(l, &r, &step);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct ledger *l;
@@ -65,6 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ledger_add_offences(l, &k, &decay, T0, 1);
         ledger_take_turn(l, &k, T0, 10, T0);
     }
+    set_clock(l);
     for (uint8_t i = 0; i < 64; i++) {
         struct addr a = {.family = ADDR_IP4, .octets = {i}};
         k = ledger_key_client(l, &a);

@@ -354,6 +354,31 @@ static void test_a_booking_makes_an_amount_of_the_future_fade(void **state)
     ledger_close(m.l);
 }
 
+/* What a damaged head says of the clock moves nothing, and later steps are followed. */
+static void test_a_damaged_head_is_not_believed_and_later_steps_are_followed(void **state)
+{
+    static const uint64_t damage[] = {UINT64_C(1) << 63, UINT64_C(1) << 62, UINT64_MAX / 3};
+
+    for (unsigned i = 0; i < 3 * sizeof damage / sizeof *damage; i++) {
+        struct machine m = machine();
+        struct ledger_head *h = m.l->head;
+        _Atomic uint64_t *const word[] = {&h->ahead, &h->began, &h->last};
+        look(&m);
+        offends(&m, 1, 8);
+        atomic_fetch_add(word[i % 3], damage[i / 3]);
+        if (word[i % 3] == &h->last)
+            m.boot++; /* it is looked at after a start */
+        assert_int_equal(look(&m), 0);
+        assert_near(entry_of(&m, 1).offences, 8);
+        m.ahead = -HOUR;
+        assert_int_equal(look(&m), -HOUR);
+        assert_near(entry_of(&m, 1).offences, 8);
+        passes(&m, 12 * HOUR);
+        assert_near(entry_of(&m, 1).offences, 4);
+        ledger_close(m.l);
+    }
+}
+
 /* During a reload there are two keepers. */
 static void test_of_two_keepers_one_moves_the_times(void **state)
 {
@@ -554,6 +579,7 @@ int main(void)
         cmocka_unit_test(
             test_times_of_the_future_in_a_file_of_an_earlier_version_are_made_the_present),
         cmocka_unit_test(test_a_booking_makes_an_amount_of_the_future_fade),
+        cmocka_unit_test(test_a_damaged_head_is_not_believed_and_later_steps_are_followed),
         cmocka_unit_test(test_of_two_keepers_one_moves_the_times),
         cmocka_unit_test(test_entries_from_the_future_push_out_nobody),
         cmocka_unit_test(test_turns_and_debts_last_as_long_as_before),
