@@ -52,6 +52,15 @@ char *proof_strstr(const char *in, const char *wanted)
     return NULL;
 }
 
+size_t proof_strlen(const char *text)
+{
+    size_t len = 0;
+
+    while (text[len])
+        len++;
+    return len;
+}
+
 /* What vsnprintf() writes is any text that fits; it may fail. */
 int proof_format(char *out, size_t room, const char *format)
 {

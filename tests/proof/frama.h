@@ -16,9 +16,13 @@
 void *proof_memchr(const void *in, int wanted, size_t len);
 void *proof_memmem(const void *in, size_t len, const void *wanted, size_t wanted_len);
 char *proof_strstr(const char *in, const char *wanted);
+size_t proof_strlen(const char *text);
 #define memchr proof_memchr
 #define memmem proof_memmem
 #define strstr proof_strstr
+#ifdef MIRED_PROOF_LENGTHS /* each length of a text is a path of its own */
+#define strlen proof_strlen
+#endif
 int proof_format(char *out, size_t room, const char *format);
 #define vsnprintf(out, room, format, args) proof_format(out, room, format)
 #define snprintf(out, room, format, ...)   proof_format(out, room, format)
