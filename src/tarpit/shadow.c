@@ -224,8 +224,8 @@ static void try_again(struct shadows *s, struct shadow *x)
         hold =
             tarpit_verdict(s->tarpit, &step->who, (struct span){0}, &permit, OFFENCE_NONE, x->due);
     if (hold.masked && x->due < x->first->at + SHADOW_RETRIES_MS) {
-        x->retry_ms =
-            x->retry_ms * 2 < SHADOW_RETRY_MOST_MS ? x->retry_ms * 2 : SHADOW_RETRY_MOST_MS;
+        uint32_t next_ms = x->retry_ms * 2;
+        x->retry_ms = next_ms < SHADOW_RETRY_MOST_MS ? next_ms : SHADOW_RETRY_MOST_MS;
         x->due += x->retry_ms;
         shadow_sift(s, (uint32_t)(x - s->at));
         return;
