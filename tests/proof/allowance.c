@@ -1,6 +1,7 @@
 /* What accounts may send, over a ledger of any content that other processes change at any moment, for
- * all limits that a configuration may have, and any account and client. */
-#include "any_ledger.h"
+ * all limits that a configuration may have, and any account and client; also in a worker, which
+ * changes copies of the entries and proposes it. */
+#include "any_worker.h"
 
 #include "any_addr.h"
 
@@ -59,11 +60,21 @@ static void buckets(struct ledger *l, uint64_t now)
     }
 }
 
+static bool is_worker(struct ledger *l)
+{
+    struct proposals *p = any_memory(proposals_size());
+    struct turns *t = any_memory(turns_size());
+
+    return p && t && ledger_propose_to(l, p, any_choice ? t : NULL) == 0;
+}
+
 int main(void)
 {
     struct ledger l = any_ledger();
     uint64_t now = up_to(LATEST_MS);
 
+    if (any_choice && !is_worker(&l))
+        return 0;
     if (any_choice)
         deciding(&l, now);
     else

@@ -1,38 +1,8 @@
 /* A worker's side of the ledger: its ring of proposals, its own table and those that workers share, all
  * of any content; and the keeper's side of the ring. */
-#include "any_ledger.h"
-
-#include <errno.h>
+#include "any_worker.h"
 
 #include "tarpit/ledger_accounts.h"
-#include "tarpit/ledger_proposer.h"
-
-/* Exactly as large as what is in it; pages have one octet here (small). */
-static void *any_memory(size_t size)
-{
-    char *at = malloc(size);
-
-    if (at)
-        Frama_C_make_unknown(at, size);
-    else
-        errno = ENOMEM;
-    return at;
-}
-
-void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
-{
-    return any_memory(size);
-}
-
-int munmap(void *at, size_t size)
-{
-    return 0;
-}
-
-int sched_yield(void)
-{
-    return 0;
-}
 
 static struct proposal any_proposal(void)
 {
