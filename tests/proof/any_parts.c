@@ -54,10 +54,17 @@ void envelope_fit(struct envelope *e)
 {
 }
 
-/* A text to compare with, while a recipient is asked for. */
+/* A text to compare with, while a recipient is asked for; else each length is a path of its own. */
 struct span envelope_note(const struct envelope *e)
 {
-    return any_proposed ? SPAN("a@b") : any_words();
+    struct span note = any_words();
+
+    if (any_proposed)
+        return SPAN("a@b");
+    for (size_t len = 0; len < ANY_WORDS; len++)
+        if (any_choice)
+            return span_first(note, len);
+    return (struct span){note.at, ANY_WORDS};
 }
 
 struct span envelope_login(const struct envelope *e)
