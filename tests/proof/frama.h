@@ -17,6 +17,7 @@ void *proof_memchr(const void *in, int wanted, size_t len);
 void *proof_memmem(const void *in, size_t len, const void *wanted, size_t wanted_len);
 char *proof_strstr(const char *in, const char *wanted);
 size_t proof_strlen(const char *text);
+void explicit_bzero(void *at, size_t n);
 #define memchr proof_memchr
 #define memmem proof_memmem
 #define strstr proof_strstr
