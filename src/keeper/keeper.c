@@ -32,7 +32,7 @@
 enum {
     IN_TURN = 256,   /* proposals of one worker, before those of the next */
     IDLE_TURNS = 3,  /* without a proposal, before it sleeps */
-    STOP_MS = 1700,  /* the end comes within 2 s */
+    STOP_MS = 4700,  /* the last worker may need nearly the 5 s of the master */
     TELL_MS = 60000, /* between two warnings about a worker */
     EVENTS = 16,     /* of a turn */
     LOOK_MS = 10000, /* for files that were truncated */

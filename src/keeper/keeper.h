@@ -28,7 +28,7 @@ struct keeper_params {
 };
 
 /* The body of the process; returns its exit status. After NOTE_STOP, or when the master is gone, it
- * ends with the last worker, within 2 s. */
+ * ends with the last worker, within 5 s. */
 int keeper_run(const struct keeper_params *params);
 
 #endif

@@ -31,7 +31,7 @@ enum {
 #else
     STOP_MS = 5000, /* children end within 2 s; on a busy machine, or with many clients, later */
 #endif
-    START_PATIENCE_MS = 3000, /* the workers of a master that was killed leave within 2 s */
+    START_PATIENCE_MS = 4000, /* the workers of a master that was killed end within 3 s */
 };
 
 /* ---- reload ---- */

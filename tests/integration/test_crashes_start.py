@@ -142,4 +142,5 @@ def test_a_worker_killed_at_some_calls_of_its_start_costs_no_message(starts):
 @pytest.mark.parametrize("how, step", [("reloaded", 1), ("restarted", 41), ("started", 61)])
 @pytest.mark.parametrize("role", STARTED)
 def test_a_process_killed_while_it_starts_costs_no_message(starts, how, step, role):
-    assert play(starts(), how, role, itertools.count(1, step)) >= 2
+    least = 70 if step == 1 else 2  # about half of the stops of the role that has the fewest
+    assert play(starts(), how, role, itertools.count(1, step)) >= least

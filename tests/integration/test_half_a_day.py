@@ -210,7 +210,7 @@ class Day:
         """Before mired is stopped."""
         self.traffic.close()
         self.colleague.stop()
-        self.m.deaths_expected = True  # the 2 s that it has to end are a moment on clocks that run fast
+        self.m.deaths_expected = True  # the 5 s that it has to end are a moment on clocks that run fast
         for name in (f"faketime_shm_{self.m.pid}", f"sem.faketime_sem_{self.m.pid}"):
             pathlib.Path("/dev/shm", name).unlink(missing_ok=True)
 

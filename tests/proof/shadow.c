@@ -1,4 +1,4 @@
-/* Shadows on the heap, where each allocation may fail: from each set of shadows that the invariants of
+/* Shadows on the heap, where each allocation may fail: from many sets of shadows that the invariants of
  * their table allow, a call of any function has no undefined behaviour and leaves such a set again.
  *
  * Each way to link the lists is a path of its own: how many shadows there are, where each is in the

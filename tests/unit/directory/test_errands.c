@@ -254,11 +254,11 @@ static int close_clerks(void **state)
 {
     struct clerks *c = *state;
 
-    for (int i = 0; i < CLERKS; i++) {
+    for (int i = 0; i < CLERKS; i++)
         while (is_asking(c->directory[i]))
             turn(c);
+    for (int i = 0; i < CLERKS; i++)
         directory_close(c->directory[i]);
-    }
     assert_int_equal(server.connections, 0);
     cache_close(c->cache);
     config_free(c->config);
