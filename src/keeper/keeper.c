@@ -30,12 +30,12 @@
 #include "tarpit/policy.h"
 
 enum {
-    IN_TURN = 256,   /* proposals of one worker, before those of the next */
-    IDLE_TURNS = 3,  /* without a proposal, before it sleeps */
-    STOP_MS = 4700,  /* the last worker may need nearly the 5 s of the master */
-    TELL_MS = 60000, /* between two warnings about a worker */
-    EVENTS = 16,     /* of a turn */
-    LOOK_MS = 10000, /* for files that were truncated */
+    IN_TURN = 256,                /* proposals of one worker, before those of the next */
+    IDLE_TURNS = 3,               /* without a proposal, before it sleeps */
+    STOP_MS = NOTE_STOP_MS - 300, /* the last worker may need nearly as long */
+    TELL_MS = 60000,              /* between two warnings about a worker */
+    EVENTS = 16,                  /* of a turn */
+    LOOK_MS = 10000,              /* for files that were truncated */
 };
 
 struct desk {

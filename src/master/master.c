@@ -25,14 +25,7 @@
 #include "master/notify.h"
 #include "query/notes.h"
 
-enum {
-#ifdef SLOW_CHECKER /* of scripts/valgrind: a process ends slowly, and looks for leaks when it does */
-    STOP_MS = 120000,
-#else
-    STOP_MS = 5000, /* children end within 2 s; on a busy machine, or with many clients, later */
-#endif
-    START_PATIENCE_MS = 4000, /* the workers of a master that was killed end within 3 s */
-};
+enum { START_PATIENCE_MS = 4000 }; /* the workers of a master that was killed end within 3 s */
 
 /* ---- reload ---- */
 
@@ -201,7 +194,7 @@ void master_stop(struct master *m, int status)
         child_leave(m, c, NOTE_STOP);
     }
     m->stop_alarm.due = kill_all;
-    loop_alarm(&m->loop, &m->stop_alarm, m->loop.now + STOP_MS);
+    loop_alarm(&m->loop, &m->stop_alarm, m->loop.now + NOTE_STOP_MS);
 }
 
 void master_drain(struct master *m)
