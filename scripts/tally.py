@@ -1,10 +1,11 @@
-"""Adds up the results that scripts/test left in a folder: names the tests that passed only on their second try, and
-prints one line, which a CI reads. With --failed, prints what of a file of results is worth a second try.
+"""Adds up the results that scripts/test left in a folder: names what failed and the tests that passed only on their
+second try, and prints one line, which a CI reads. With --failed, prints what of a file of results is worth a second
+try.
 
 Unit tests come as meson's JSON log, in which each program's cmocka output is counted; a program that crashed
-counts as one failure. Replayed fuzz inputs come as a line like the one printed here. Integration tests come as
-JUnit XML beside pytest's exit status. Beside NAME.meson.json and NAME.junit.xml, NAME.again.json and NAME.again.xml
-have the second tries.
+counts as one failure. Other stages come as a line like the one printed here, at the end of NAME.count; what they
+said stands above it, or in NAME.log. Integration tests come as JUnit XML beside pytest's exit status. Beside
+NAME.meson.json and NAME.junit.xml, NAME.again.json and NAME.again.xml have the second tries.
 """
 
 import json
@@ -16,6 +17,7 @@ import xml.etree.ElementTree as xml
 PYTEST_OK = {0, 5}  # 5: nothing was selected
 PYTEST_FAILED = 1
 AGAIN_MOST = 5  # with more, something is broken
+SAID_MOST = 25  # lines of what a failed stage said; a CI may keep only the end of what is printed
 
 # A result: how many passed, failed and were skipped.
 
@@ -74,6 +76,13 @@ def tally_count(path):
     return int(passed), int(failed), 0
 
 
+def said_by(path):
+    """The end of what a stage said."""
+    log = path.with_suffix(".log")
+    said = (log if log.exists() else path).read_text(errors="replace")
+    return said.splitlines()[-SAID_MOST:]
+
+
 def added(rows):
     return tuple(sum(column) for column in zip(*rows, strict=True)) or (0, 0, 0)
 
@@ -83,8 +92,10 @@ def tally_pytest(status):
     report = status.with_suffix(".junit.xml")
     results, better = with_second_tries(report) if report.exists() else ({}, [])
     row, code = added(results.values()), int(status.read_text())
-    told = row[1] > 0 or (better and code == PYTEST_FAILED)
-    return row if told or code in PYTEST_OK else (row[0], 1, row[2]), better
+    failed = failed_of(results)
+    if not failed and code not in PYTEST_OK and not (better and code == PYTEST_FAILED):
+        row, failed = (row[0], 1, row[2]), [f"{status.stem}, which pytest left with status {code}"]
+    return row, better, failed
 
 
 def main(folder):
@@ -93,11 +104,18 @@ def main(folder):
         results, better = with_second_tries(path)
         rows.append(added(results.values()))
         unsteady += better
-    rows += [tally_count(path) for path in sorted(folder.glob("*.count"))]
+        for name in failed_of(results):
+            print(f"failed: {name}, {path.name.split('.')[0]}")
+    for path in sorted(folder.glob("*.count")):
+        rows.append(tally_count(path))
+        if rows[-1][1]:
+            print("\n".join([f"failed: {path.stem}", *said_by(path)]))
     for status in sorted(folder.glob("*.status")):
-        row, better = tally_pytest(status)
+        row, better, failed = tally_pytest(status)
         rows.append(row)
         unsteady += better
+        for name in failed:
+            print(f"failed: {name}")
     for name in unsteady:
         print(f"unsteady, passed on its second try only: {name}")
     passed, failed, skipped = added(rows)

@@ -1,5 +1,5 @@
-"""The sum of all tests: what fails twice has failed, what passes on its second try is named, and a run that did not come
-to its end has failed.
+"""The sum of all tests: what fails twice has failed, that and what passes on its second try is named, and a run that did
+not come to its end has failed.
 
 Run by meson, with the tree's root as the only argument."""
 import json
@@ -19,6 +19,10 @@ def junit(*cases):
         f'<testcase classname="test_x" name="{name}">{f"<{tag}/>" if tag else ""}</testcase>' for name, tag in cases
     )
     return f"<testsuites><testsuite>{inner}</testsuite></testsuites>"
+
+
+def failed(name):
+    return f"failed: tests/integration/test_x.py::{name}"
 
 
 def meson(*programs):
@@ -47,11 +51,11 @@ class Tally(unittest.TestCase):
 
     def test_one_that_fails_fails_all(self):
         cases = junit(("a", ""), ("b", "failure"))
-        self.assertEqual(self.sums(t_junit_xml=cases, t_status="1"), (1, ["1 passed, 1 failed, 0 skipped"]))
+        self.assertEqual(self.sums(t_junit_xml=cases, t_status="1"), (1, [failed("b"), "1 passed, 1 failed, 0 skipped"]))
 
     def test_fixtures_that_fail_behind_a_test_fail_it(self):
         cases = junit(("a", ""), ("a", "error"))
-        self.assertEqual(self.sums(t_junit_xml=cases, t_status="1"), (1, ["0 passed, 1 failed, 0 skipped"]))
+        self.assertEqual(self.sums(t_junit_xml=cases, t_status="1"), (1, [failed("a"), "0 passed, 1 failed, 0 skipped"]))
 
     def test_one_that_passes_on_its_second_try_is_named(self):
         first, then = junit(("a", ""), ("b[1-2]", "failure")), junit(("b[1-2]", ""))
@@ -62,25 +66,34 @@ class Tally(unittest.TestCase):
 
     def test_one_that_fails_twice_has_failed(self):
         first, then = junit(("a", ""), ("b", "failure")), junit(("b", ""), ("b", "error"))
-        self.assertEqual(self.sums(t_junit_xml=first, t_status="1", t_again_xml=then), (1, ["1 passed, 1 failed, 0 skipped"]))
+        self.assertEqual(self.sums(t_junit_xml=first, t_status="1", t_again_xml=then), (1, [failed("b"), "1 passed, 1 failed, 0 skipped"]))
 
     def test_a_second_try_counts_only_for_what_has_failed(self):
         first, then = junit(("a", "failure"), ("b", "skipped")), junit(("b", ""), ("c", ""))
-        self.assertEqual(self.sums(t_junit_xml=first, t_status="1", t_again_xml=then), (1, ["0 passed, 1 failed, 1 skipped"]))
+        self.assertEqual(self.sums(t_junit_xml=first, t_status="1", t_again_xml=then), (1, [failed("a"), "0 passed, 1 failed, 1 skipped"]))
 
     def test_a_run_without_an_end_has_failed(self):
         first, then = junit(("a", ""), ("b", "failure")), junit(("b", ""))
-        self.assertEqual(self.sums(t_status="3"), (1, ["0 passed, 1 failed, 0 skipped"]))
-        self.assertEqual(self.sums(t_junit_xml=junit(("a", "")), t_status="2"), (1, ["1 passed, 1 failed, 0 skipped"]))
+        why = "failed: t, which pytest left with status "
+        self.assertEqual(self.sums(t_status="3"), (1, [why + "3", "0 passed, 1 failed, 0 skipped"]))
+        said = self.sums(t_junit_xml=junit(("a", "")), t_status="2")
+        self.assertEqual(said, (1, [why + "2", "1 passed, 1 failed, 0 skipped"]))
         status, said = self.sums(t_junit_xml=first, t_status="2", t_again_xml=then)
         self.assertEqual((status, said[-1]), (1, "2 passed, 1 failed, 0 skipped"))
 
     def test_programs_count_as_what_they_say(self):
         out = "[  PASSED  ] 3 test(s).\n[  FAILED  ] 2 test(s), listed below:\n"
         first = meson(("a/b", "FAIL", out), ("c", "OK", ""), ("d", "TIMEOUT", ""))
-        self.assertEqual(self.sums(u_meson_json=first), (1, ["4 passed, 3 failed, 0 skipped"]))
+        self.assertEqual(self.sums(u_meson_json=first), (1, ["failed: a/b, u", "failed: d, u", "4 passed, 3 failed, 0 skipped"]))
         status, said = self.sums(u_again_json=meson(("a/b", "OK", "[  PASSED  ] 5 test(s)."), ("d", "OK", "")))
         self.assertEqual((status, len(said), said[-1]), (0, 3, "7 passed, 0 failed, 0 skipped"))
+
+    def test_a_stage_that_failed_is_named_with_the_end_of_what_it_said(self):
+        said = [str(n) for n in range(100)]
+        told = self.sums(
+            check_count="0 passed, 1 failed", check_log="\n".join(said), fuzz_count="1 passed, 0 failed", fuzz_log="all is well"
+        )
+        self.assertEqual(told, (1, ["failed: check", *said[-25:], "1 passed, 1 failed, 0 skipped"]))
 
     def test_only_a_few_get_a_second_try(self):
         for count, told in ((0, 0), (1, 1), (5, 5), (6, 0)):
