@@ -3,7 +3,9 @@
 
 #include <sched.h>
 
-enum { AGAIN_MS = 100, TRIES = 64 };
+/* HELD_MS: as long as a busy machine may keep a worker from the processor between its change of a place
+ * and its proposal. */
+enum { AGAIN_MS = 100, TRIES = 64, HELD_MS = 250 };
 
 static unsigned set_of(uint64_t hash)
 {
@@ -17,11 +19,17 @@ static bool in_use(const struct accounts *a, uint64_t used)
     return used >= atomic_load(&a->done) && used <= atomic_load(&a->round);
 }
 
-static bool is_current(const struct accounts *a, const struct ledger *l,
-                       const struct account_place *p)
+static bool is_new(const struct ledger *l, const struct account_place *p)
 {
-    return in_use(a, atomic_load(&p->used)) &&
-           atomic_load(&p->forgotten) == atomic_load(&l->head->forgotten);
+    return atomic_load(&p->forgotten) == atomic_load(&l->head->forgotten);
+}
+
+/* A worker may be about to propose what it has changed there, or to change it. */
+static bool is_held(const struct account_place *p, uint64_t now)
+{
+    uint64_t claimed = atomic_load(&p->claimed_ms);
+
+    return claimed <= now + LEDGER_SKEW_MS && now < claimed + HELD_MS;
 }
 
 static struct account_place *place_of(struct accounts *a, uint64_t hash)
@@ -38,20 +46,38 @@ struct ledger_slot *accounts_find(struct accounts *a, const struct ledger *l, ui
 {
     struct account_place *p = place_of(a, hash);
 
-    return p && is_current(a, l, p) ? &p->slot : NULL;
+    return p && is_new(l, p) && in_use(a, atomic_load(&p->used)) ? &p->slot : NULL;
 }
 
-/* Marks the place as used in this round, unless its use has ended meanwhile. */
-static bool use(struct accounts *a, struct account_place *p)
+/* Marks the place as used in this round, unless it is being filled. */
+static void use(struct accounts *a, struct account_place *p)
+{
+    uint64_t used = atomic_load(&p->used), round = atomic_load(&a->round);
+
+    while (used < round && !atomic_compare_exchange_weak(&p->used, &used, round))
+        continue;
+}
+
+static bool is_usable(const struct accounts *a, const struct ledger *l,
+                      const struct account_place *p, uint64_t now)
 {
     uint64_t used = atomic_load(&p->used);
 
-    while (in_use(a, used)) {
-        uint64_t round = atomic_load(&a->round);
-        if (used >= round || atomic_compare_exchange_weak(&p->used, &used, round))
-            return true;
-    }
-    return false;
+    return is_new(l, p) && (in_use(a, used) || (used <= atomic_load(&a->round) && is_held(p, now)));
+}
+
+/* Claims the place, if it is usable: for HELD_MS nobody fills it anew. */
+static bool hold(struct accounts *a, const struct ledger *l, struct account_place *p, uint64_t now)
+{
+    if (!is_usable(a, l, p, now))
+        return false;
+    if (atomic_load(&p->claimed_ms) < now || !is_held(p, now))
+        atomic_store(&p->claimed_ms, now);
+    /* The order matters, see vacant(): the claim must be visible before this is read. */
+    if (!is_usable(a, l, p, now))
+        return false;
+    use(a, p);
+    return true;
 }
 
 void accounts_changed(struct accounts *a, uint64_t hash)
@@ -65,21 +91,29 @@ void accounts_changed(struct accounts *a, uint64_t hash)
 }
 
 /* The place to fill: that of the key, else one that is not in use. For the process that fills. */
-static struct account_place *vacant(struct accounts *a, const struct ledger *l, uint64_t hash)
+static struct account_place *vacant(struct accounts *a, const struct ledger *l, uint64_t hash,
+                                    uint64_t now)
 {
     struct account_place *set = a->place[set_of(hash)], *p = place_of(a, hash);
     uint64_t used;
 
     for (int i = 0; !p && i < ACCOUNT_WAYS; i++)
-        if (atomic_load(&set[i].slot.word[WORD_KEY]) == 0 || !in_use(a, atomic_load(&set[i].used)))
+        if (atomic_load(&set[i].slot.word[WORD_KEY]) == 0 ||
+            (!in_use(a, atomic_load(&set[i].used)) && !is_held(&set[i], now)))
             p = &set[i];
     if (!p)
         return NULL;
+    bool has_key = atomic_load(&p->slot.word[WORD_KEY]) != 0;
     used = atomic_load(&p->used);
-    if (atomic_load(&p->slot.word[WORD_KEY]) != 0 && is_current(a, l, p))
+    if (has_key && is_usable(a, l, p, now))
         return NULL;
     /* Another process may use it at this moment: then it stays. */
-    return atomic_compare_exchange_strong(&p->used, &used, UINT64_MAX) ? p : NULL;
+    if (!atomic_compare_exchange_strong(&p->used, &used, UINT64_MAX))
+        return NULL;
+    if (!has_key || !is_new(l, p) || !is_held(p, now))
+        return p;
+    atomic_store(&p->used, used);
+    return NULL;
 }
 
 static void fill(struct accounts *a, const struct ledger *l, struct account_place *p,
@@ -96,6 +130,7 @@ static void fill(struct accounts *a, const struct ledger *l, struct account_plac
     }
     atomic_store(&p->forgotten, forgotten);
     atomic_store(&p->looked_ms, now);
+    atomic_store(&p->claimed_ms, now);
     atomic_store(&p->used, atomic_load(&a->round));
     atomic_store(&p->slot.word[WORD_KEY], k->hash);
 }
@@ -107,7 +142,7 @@ struct ledger_slot *accounts_claim(struct accounts *a, const struct ledger *l,
 
     for (int i = 0; i < TRIES; i++) {
         struct account_place *p = place_of(a, k->hash);
-        if (p && is_current(a, l, p) && use(a, p))
+        if (p && hold(a, l, p, now))
             return &p->slot;
         uint64_t since = atomic_load(filling);
         bool killed = since && (since + LEDGER_CLAIM_MS < now || since > now + LEDGER_SKEW_MS);
@@ -115,7 +150,7 @@ struct ledger_slot *accounts_claim(struct accounts *a, const struct ledger *l,
             sched_yield();
             continue;
         }
-        p = vacant(a, l, k->hash);
+        p = vacant(a, l, k->hash, now);
         if (p)
             fill(a, l, p, k, now);
         atomic_store(filling, 0);

@@ -5,8 +5,10 @@
  * A place is a copy of the ledger's entry with the workers' changes. Workers propose each change to
  * the keeper, too. The keeper counts its rounds through the rings of proposals. A place is in use
  * until the keeper has finished a round that began after the last change; from then on the ledger
- * has all of it. The entry of an account that is busy all the time must also see what the fleet and
- * administrators change: a release ends all copies, and the rest is taken over after AGAIN_MS.
+ * has all of it. The system may stop a worker between its change and its proposal while the keeper
+ * finishes rounds, so a place that was claimed lately stays in use, too. The entry of an account that is
+ * busy all the time must also see what the fleet and administrators change: a release ends all
+ * copies, and the rest is taken over after AGAIN_MS.
  *
  * While the workers of two configurations run, each keeper counts rounds through its own rings, so
  * a worker may then miss what one of the other configuration took in the last milliseconds.
@@ -28,6 +30,7 @@ struct accounts {
         _Alignas(64) _Atomic uint64_t used; /* the round of its last change */
         _Atomic uint64_t forgotten;         /* the ledger's count of releases when it was filled */
         _Atomic uint64_t looked_ms;         /* wall ms: when it was last compared with the ledger */
+        _Atomic uint64_t claimed_ms;        /* wall ms: when a worker last claimed it */
     } place[ACCOUNT_SETS][ACCOUNT_WAYS];
 };
 
