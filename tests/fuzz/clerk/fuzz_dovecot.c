@@ -1,6 +1,7 @@
 /* Whatever Dovecot's auth socket says: a password is right only after a line "OK" with the number of
- * a request that mired has sent, wrong only after such a line "FAIL", a challenge of SCRAM is only the
- * answer to a first message, and each request gets one answer. */
+ * a request that mired has sent, refused only after such a line "FAIL", or "OK" with the field
+ * "nologin", a challenge of SCRAM is only the answer to a first message, and each request gets one
+ * answer. */
 #include "auth/remote.h"
 
 #include "../hostile.h"
@@ -12,8 +13,8 @@ enum { REQUESTS = 16 };
 static struct span input;
 static int answers;
 
-/* Whether a line has this word and the number of a request. */
-static bool said(const char *word)
+/* Whether a line has this word, the number of a request, and a field that begins so. */
+static bool said_with(const char *word, const char *field)
 {
     size_t n = strlen(word);
 
@@ -26,16 +27,22 @@ static bool said(const char *word)
         }
         struct span line = span_first(rest, len), number;
         rest = span_after(rest, skip);
+        line = span_first(line, span_find(line, '\0')); /* mired's lines end at a NUL */
         uint64_t of = 0;
         if (line.len <= n || memcmp(line.at, word, n) != 0 || line.at[n] != '\t')
             continue;
         number = span_after(line, n + 1);
         number = span_first(number, span_find(number, '\t'));
-        number = span_first(number, span_find(number, '\0')); /* mired's lines end at a NUL */
-        if (span_number(number, &of) && (uint32_t)of >= 1 && (uint32_t)of <= REQUESTS)
+        if (span_number(number, &of) && (uint32_t)of >= 1 && (uint32_t)of <= REQUESTS &&
+            memmem(line.at, line.len, field, strlen(field)))
             return true;
     }
     return false;
+}
+
+static bool said(const char *word)
+{
+    return said_with(word, "");
 }
 
 /* What was asked for, and whether its answer is there. */
@@ -55,7 +62,7 @@ static void answered(void *arg, enum answer_result r, struct span text, struct s
     a->result = r;
     assert(r == ANSWER_YES || r == ANSWER_NO || r == ANSWER_LATER || r == ANSWER_MORE);
     assert(r != ANSWER_YES || (said("OK") && !a->first));
-    assert(r != ANSWER_NO || said("FAIL"));
+    assert(r != ANSWER_NO || said("FAIL") || said_with("OK", "\tnologin"));
     assert(r != ANSWER_MORE || (said("CONT") && a->first));
     assert(r != ANSWER_MORE || span_starts_fold(text, SPAN("r=abcdefgh")));
 }
