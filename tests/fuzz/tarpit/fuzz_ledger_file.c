@@ -79,6 +79,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ledger_take_turn(l, &k, T0, 10, T0);
     }
     set_clock(l);
+    at = 0;
+    while (ledger_next(l, &at, &decay, T0, &k, &who, &e))
+        check(&e);
     for (uint8_t i = 0; i < 64; i++) {
         struct addr a = {.family = ADDR_IP4, .octets = {i}};
         k = ledger_key_client(l, &a);

@@ -363,18 +363,21 @@ static void test_a_damaged_head_is_not_believed_and_later_steps_are_followed(voi
         struct machine m = machine();
         struct ledger_head *h = m.l->head;
         _Atomic uint64_t *const word[] = {&h->ahead, &h->began, &h->last};
-        look(&m);
+        offends(&m, 2, 1);
+        is_off(&m, DAY, 0); /* so the head's `began` says which times are of this clock */
         offends(&m, 1, 8);
         atomic_fetch_add(word[i % 3], damage[i / 3]);
         if (word[i % 3] == &h->last)
             m.boot++; /* it is looked at after a start */
         assert_int_equal(look(&m), 0);
         assert_near(entry_of(&m, 1).offences, 8);
-        m.ahead = -HOUR;
-        assert_int_equal(look(&m), -HOUR);
-        assert_near(entry_of(&m, 1).offences, 8);
         passes(&m, 12 * HOUR);
         assert_near(entry_of(&m, 1).offences, 4);
+        m.ahead = -HOUR;
+        assert_int_equal(look(&m), -HOUR);
+        assert_near(entry_of(&m, 1).offences, 4);
+        passes(&m, 12 * HOUR);
+        assert_near(entry_of(&m, 1).offences, 2);
         ledger_close(m.l);
     }
 }
