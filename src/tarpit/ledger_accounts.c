@@ -19,7 +19,8 @@ static bool in_use(const struct accounts *a, uint64_t used)
     return used >= atomic_load(&a->done) && used <= atomic_load(&a->round);
 }
 
-static bool is_new(const struct ledger *l, const struct account_place *p)
+/* Nobody was released since it was filled. */
+static bool is_fresh(const struct ledger *l, const struct account_place *p)
 {
     return atomic_load(&p->forgotten) == atomic_load(&l->head->forgotten);
 }
@@ -46,7 +47,7 @@ struct ledger_slot *accounts_find(struct accounts *a, const struct ledger *l, ui
 {
     struct account_place *p = place_of(a, hash);
 
-    return p && is_new(l, p) && in_use(a, atomic_load(&p->used)) ? &p->slot : NULL;
+    return p && is_fresh(l, p) && in_use(a, atomic_load(&p->used)) ? &p->slot : NULL;
 }
 
 /* Marks the place as used in this round, unless it is being filled. */
@@ -63,7 +64,8 @@ static bool is_usable(const struct accounts *a, const struct ledger *l,
 {
     uint64_t used = atomic_load(&p->used);
 
-    return is_new(l, p) && (in_use(a, used) || (used <= atomic_load(&a->round) && is_held(p, now)));
+    return is_fresh(l, p) &&
+           (in_use(a, used) || (used <= atomic_load(&a->round) && is_held(p, now)));
 }
 
 /* Claims the place, if it is usable: for HELD_MS nobody fills it anew. */
@@ -110,7 +112,7 @@ static struct account_place *vacant(struct accounts *a, const struct ledger *l, 
     /* Another process may use it at this moment: then it stays. */
     if (!atomic_compare_exchange_strong(&p->used, &used, UINT64_MAX))
         return NULL;
-    if (!has_key || !is_new(l, p) || !is_held(p, now))
+    if (!has_key || !is_fresh(l, p) || !is_held(p, now))
         return p;
     atomic_store(&p->used, used);
     return NULL;

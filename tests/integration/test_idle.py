@@ -18,6 +18,7 @@ import pytest
 
 from lib import ports, processes, scrape
 from lib.certificates import Authority
+from lib.mired import UNDER
 from lib.smtp import Client
 from lib.waiting import PATIENCE
 
@@ -231,7 +232,8 @@ def test_a_connection_that_waits_costs_nothing(m, case):
     try:
         idle, used = spent(m)
         assert idle < 50, f"{idle} events moved nothing"
-        assert used < 0.8, f"{used} s of processor"  # a loop that turns would use all of the second
+        # A loop that turns would use all of the second; under valgrind the look at it uses most.
+        assert UNDER or used < 0.8, f"{used} s of processor"
         with Client(m.port) as other:
             assert other.say("NOOP").code == 250
     finally:
@@ -248,7 +250,7 @@ def test_who_waits_for_a_descriptor_costs_nothing_and_is_served_when_there_is_on
     resource.prlimit(worker, resource.RLIMIT_NOFILE, (open_files, before[1]))
     waiting = [Client(m.port, greet=False) for _ in range(3)]
     idle, used = spent(m)
-    assert idle < 50 and used < 0.8
+    assert idle < 50 and (UNDER or used < 0.8)
     resource.prlimit(worker, resource.RLIMIT_NOFILE, before)
     for client in waiting:
         assert client.reply().code == 220
