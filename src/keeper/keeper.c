@@ -174,7 +174,7 @@ static uint32_t read_boot(const struct keeper_params *params)
 static unsigned take_turns(struct keeper *k, bool *more)
 {
     follow_clock(k);
-    uint64_t round = turns_begin_round(k->params->turns);
+    struct turns_round round = turns_begin_round(k->params->turns, k->params->generation);
     unsigned all = 0;
 
     *more = false;

@@ -23,7 +23,7 @@ struct keeper_params {
     struct proposals **proposals; /* one for each worker */
     struct turns *turns;          /* of all workers; the keeper counts its rounds there */
     _Atomic uint32_t *logins;     /* one for each worker: bookings that right passwords allow */
-    uint32_t workers;
+    uint32_t workers, generation;
     uint64_t started_ms; /* when the master was started, wall ms: a number of its own */
 };
 

@@ -108,6 +108,7 @@ static int run_worker(struct master *m, const struct child *c)
         .partial = m->runtime.partial,
         .proposals = g->proposals[c->index],
         .turns = m->runtime.turns,
+        .generation = g->id,
         .bell = g->bell[c->index],
         .addresses = g->addresses,
         .counts = m->runtime.counts,
@@ -346,6 +347,7 @@ static int run_keeper(struct master *m, const struct child *c)
                                               .turns = m->runtime.turns,
                                               .logins = g->logins,
                                               .workers = workers,
+                                              .generation = g->id,
                                               .started_ms = m->runtime.started_ms});
 }
 

@@ -11,7 +11,8 @@
  * copies, and the rest is taken over after AGAIN_MS.
  *
  * While the workers of two configurations run, each keeper counts rounds through its own rings, so
- * a worker may then miss what one of the other configuration took in the last milliseconds.
+ * a worker may then miss what one of the other configuration took and its keeper has not booked: of
+ * the last milliseconds, or of longer if that keeper is late.
  *
  * It lives in shared memory, zero at first. Nothing blocks: when a set is full, or a process was
  * killed while it filled a place, the caller uses a table of its own. */

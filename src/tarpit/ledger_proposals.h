@@ -97,8 +97,9 @@ void proposals_attach(struct proposals *p, bool attached);
  * turns_withdraw() is called after the withdrawal of `key` was written into `p`; `lost`: the ring had
  * no place for it, and records with this key are never believed again. turns_may_believe() is called
  * before the table is read. It may be false without need, for one key in thousands: then there is a
- * second copy. Of any worker. `t` may be NULL. */
-void turns_withdraw(struct turns *t, const struct proposals *p, uint64_t key, bool lost);
+ * second copy. Of any worker; `generation` is the worker's. `t` may be NULL. */
+void turns_withdraw(struct turns *t, uint32_t generation, const struct proposals *p, uint64_t key,
+                    bool lost);
 bool turns_may_believe(const struct turns *t, uint64_t key);
 
 /* The wall clock was set by `by_ms` and is `now` (ms): the ends of turns move with it. Of any process;
@@ -120,10 +121,14 @@ bool proposals_are_given_up(const struct proposals *p);
  * the last. *at is 0 at first, and counts. proposals_finish() ends it. */
 bool proposals_read_again(const struct proposals *p, uint32_t *at, struct proposal *out);
 
-/* A round through the rings of all workers, from its beginning until none of them has a proposal
- * left; a round that leaves some has no end. Of any process. */
-uint64_t turns_begin_round(struct turns *t);
-void turns_end_round(struct turns *t, uint64_t round);
+/* A round through the rings of all workers of a generation, from its beginning until none of them has
+ * a proposal left; a round that leaves some has no end. Of any process. */
+struct turns_round {
+    uint32_t generation;
+    uint64_t of_accounts, of_records; /* their numbers */
+};
+struct turns_round turns_begin_round(struct turns *t, uint32_t generation);
+void turns_end_round(struct turns *t, struct turns_round round);
 
 /* The proposals that were read have been carried out. */
 void proposals_finish(struct proposals *p);

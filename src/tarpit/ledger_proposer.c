@@ -132,14 +132,24 @@ bool proposals_sleep(struct proposals *p)
 /* A word is a place: 22 bits of the hash, and the end of the last turn taken (wall ms, 42 bits). A
  * place whose end is past is free. Two clients with the same bits in one set would share a queue:
  * one pair in half a million. */
-enum { TURN_SETS = 8192, TURN_WAYS = 8, WITHDRAWN = 8192 };
+enum { TURN_SETS = 8192, TURN_WAYS = 8, WITHDRAWN = 8192, KEEPERS = 8 };
 struct turns {
     _Alignas(64) _Atomic uint64_t end[TURN_SETS][TURN_WAYS];
     struct accounts accounts;
-    /* By a record's key: 1 + the keeper's round in which one was withdrawn last; 0: none. It counts
-     * until a later round is done. */
-    _Atomic uint64_t withdrawn[WITHDRAWN];
+    /* Each generation has a keeper, which reads only the rings of that generation. */
+    struct turns_keeper {
+        _Alignas(64) _Atomic uint64_t round, done;
+        /* By a record's key: 1 + the round in which one was withdrawn last; 0: none. It counts until a
+         * later round is done. */
+        _Atomic uint64_t withdrawn[WITHDRAWN];
+    } keeper[KEEPERS];
 };
+
+/* Generations that far apart share the numbers. */
+static struct turns_keeper *keeper_of(struct turns *t, uint32_t generation)
+{
+    return &t->keeper[generation % KEEPERS];
+}
 
 /* ---- the worker's table ---- */
 
@@ -293,23 +303,38 @@ void ledger_propose(const struct ledger *l, const struct ledger_key *k, uint64_t
         accounts_changed(accounts, k->hash);
 }
 
-uint64_t turns_begin_round(struct turns *t)
+static uint64_t begin(_Atomic uint64_t *rounds, _Atomic uint64_t *done)
 {
-    uint64_t round = atomic_fetch_add(&t->accounts.round, 1) + 1;
-    uint64_t done = atomic_load(&t->accounts.done);
+    uint64_t round = atomic_fetch_add(rounds, 1) + 1;
+    uint64_t last = atomic_load(done);
 
     /* No round is done before it begins: a worker that was taken over has changed the numbers. */
-    if (done > round)
-        atomic_compare_exchange_strong(&t->accounts.done, &done, round ? round - 1 : 0);
+    if (last > round)
+        atomic_compare_exchange_strong(done, &last, round ? round - 1 : 0);
     return round;
 }
 
-void turns_end_round(struct turns *t, uint64_t round)
+static void end(_Atomic uint64_t *done, uint64_t round)
 {
-    uint64_t done = atomic_load(&t->accounts.done);
+    uint64_t last = atomic_load(done);
 
-    while (done < round && !atomic_compare_exchange_weak(&t->accounts.done, &done, round))
+    while (last < round && !atomic_compare_exchange_weak(done, &last, round))
         continue;
+}
+
+struct turns_round turns_begin_round(struct turns *t, uint32_t generation)
+{
+    struct turns_keeper *k = keeper_of(t, generation);
+
+    return (struct turns_round){.generation = generation,
+                                .of_accounts = begin(&t->accounts.round, &t->accounts.done),
+                                .of_records = begin(&k->round, &k->done)};
+}
+
+void turns_end_round(struct turns *t, struct turns_round round)
+{
+    end(&t->accounts.done, round.of_accounts);
+    end(&keeper_of(t, round.generation)->done, round.of_records);
 }
 
 /* ---- records of messages that are withdrawn ---- */
@@ -319,14 +344,16 @@ static unsigned withdrawn_at(uint64_t key)
     return (unsigned)(key * UINT64_C(0x9e3779b97f4a7c15) >> 32) % WITHDRAWN;
 }
 
-void turns_withdraw(struct turns *t, const struct proposals *p, uint64_t key, bool lost)
+void turns_withdraw(struct turns *t, uint32_t generation, const struct proposals *p, uint64_t key,
+                    bool lost)
 {
     if (!t)
         return;
+    struct turns_keeper *k = keeper_of(t, generation);
     /* The order matters: the proposal must be visible before the round is read. */
     atomic_thread_fence(memory_order_seq_cst);
-    uint64_t since = lost ? UINT64_MAX : atomic_load(&t->accounts.round) + 1;
-    _Atomic uint64_t *at = &t->withdrawn[withdrawn_at(key)];
+    uint64_t since = lost ? UINT64_MAX : atomic_load(&k->round) + 1;
+    _Atomic uint64_t *at = &k->withdrawn[withdrawn_at(key)];
     uint64_t known = atomic_load(at);
 
     if (!lost && proposals_are_done(p))
@@ -337,9 +364,12 @@ void turns_withdraw(struct turns *t, const struct proposals *p, uint64_t key, bo
 
 bool turns_may_believe(const struct turns *t, uint64_t key)
 {
-    uint64_t since = t ? atomic_load(&t->withdrawn[withdrawn_at(key)]) : 0;
+    unsigned at = withdrawn_at(key);
 
-    return since == 0 || since <= atomic_load(&t->accounts.done);
+    for (unsigned i = 0; t && i < KEEPERS; i++)
+        if (atomic_load(&t->keeper[i].withdrawn[at]) > atomic_load(&t->keeper[i].done))
+            return false;
+    return true;
 }
 
 /* ---- turns ---- */

@@ -67,7 +67,7 @@ static void change(void *arg, const struct partial_change *what)
                                                                     .b = what->until});
     if (what->until)
         return;
-    turns_withdraw(p->turns, p->proposals, what->key, !written);
+    turns_withdraw(p->turns, p->generation, p->proposals, what->key, !written);
     if (!written)
         keep_for_later(w, what->key);
 }

@@ -54,6 +54,7 @@ struct worker_params {
     struct partial_delivery *partial;
     struct proposals *proposals; /* to the keeper; NULL: this process changes the ledger itself */
     struct turns *turns;         /* of all workers */
+    uint32_t generation;         /* whose keeper reads the proposals */
     int bell;                    /* wakes the keeper */
     const struct addresses *addresses; /* of backends with a name; NULL: none has a name */
     struct counts *counts;             /* messages of each backend; shared */

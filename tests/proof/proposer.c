@@ -56,8 +56,8 @@ static void ring(struct proposals *p)
 static void shared(struct turns *t, const struct proposals *p)
 {
     switch (any_choice) {
-    case 0: turns_end_round(t, turns_begin_round(t)); break;
-    case 1: turns_withdraw(t, p, any_number, any_choice & 1); break;
+    case 0: turns_end_round(t, turns_begin_round(t, (uint32_t)any_number)); break;
+    case 1: turns_withdraw(t, (uint32_t)any_number, p, any_number, any_choice & 1); break;
     default: (void)turns_may_believe(t, any_number);
     }
 }

@@ -127,7 +127,7 @@ static bool is_late(const void *ring)
 
 static void keep(struct office *o, uint64_t now)
 {
-    uint64_t round = turns_begin_round(o->turns);
+    struct turns_round round = turns_begin_round(o->turns, 0);
     struct proposal p;
 
     for (int i = 0; i < DEEDS_MOST && proposals_read(o->ring, &p); i++) {

@@ -182,7 +182,7 @@ static void keep(struct ledger *book, struct proposals *const ring[WORKERS], str
 {
     static struct disposal desk[WORKERS];
     struct disposal_rules rules = {.tarpit = config_default_rules()};
-    uint64_t round = turns_begin_round(turns);
+    struct turns_round round = turns_begin_round(turns, 0);
     struct proposal p;
 
     for (int i = 0; i < WORKERS; i++) {

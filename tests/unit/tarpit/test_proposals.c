@@ -82,7 +82,7 @@ static void close_office(struct office *o)
 /* The keeper does what there is. */
 static void keep(struct office *o, uint64_t now)
 {
-    uint64_t round = turns_begin_round(o->turns);
+    struct turns_round round = turns_begin_round(o->turns, 0);
     struct proposal p;
 
     for (int i = 0; i < WORKERS; i++) {
@@ -501,7 +501,7 @@ static void test_no_worker_believes_what_the_keeper_may_not_have_removed(void **
     for (uint64_t key = 1; key <= 50; key++) {
         withdrawal.hash = key;
         assert_true(proposals_write(o->ring[key % WORKERS], &withdrawal));
-        turns_withdraw(o->turns, o->ring[key % WORKERS], key, false);
+        turns_withdraw(o->turns, 0, o->ring[key % WORKERS], key, false);
     }
     for (uint64_t key = 1; key <= 50; key++)
         assert_false(turns_may_believe(o->turns, key));
@@ -509,20 +509,44 @@ static void test_no_worker_believes_what_the_keeper_may_not_have_removed(void **
         believed += turns_may_believe(o->turns, key);
     assert_true(believed > 900);
     /* a round that had passed the ring before does not count */
-    uint64_t round = turns_begin_round(o->turns);
+    struct turns_round round = turns_begin_round(o->turns, 0);
     withdrawal.hash = 77777;
     assert_true(proposals_write(o->ring[0], &withdrawal));
-    turns_withdraw(o->turns, o->ring[0], 77777, false);
+    turns_withdraw(o->turns, 0, o->ring[0], 77777, false);
     turns_end_round(o->turns, round);
     assert_false(turns_may_believe(o->turns, 77777));
     keep(o, T0);
     for (uint64_t key = 1; key <= 50; key++)
         assert_true(turns_may_believe(o->turns, key));
     assert_true(turns_may_believe(o->turns, 77777));
-    turns_withdraw(o->turns, o->ring[0], 9, true); /* one that never came into the ring */
+    turns_withdraw(o->turns, 0, o->ring[0], 9, true); /* one that never came into the ring */
     keep(o, T0);
     assert_false(turns_may_believe(o->turns, 9));
     assert_true(turns_may_believe(NULL, 9));
+    close_office(o);
+}
+
+/* After a reload, while workers of the generation before still end their messages. */
+static void test_only_the_keeper_of_a_worker_removes_what_it_withdraws(void **state)
+{
+    struct office *o = open_office();
+    struct proposal withdrawal = {.op = PROPOSE_ELSE, .hash = 7};
+    enum { MANY = 100 };
+
+    for (uint32_t before = 1; before < 8; before++)
+        for (uint32_t after = before + 1; after < before + 8; after++) {
+            assert_true(proposals_write(o->ring[0], &withdrawal));
+            turns_withdraw(o->turns, before, o->ring[0], 7, false);
+            for (int i = 0; i < MANY; i++)
+                turns_end_round(o->turns, turns_begin_round(o->turns, after));
+            assert_false(turns_may_believe(o->turns, 7));
+            struct turns_round round = turns_begin_round(o->turns, before);
+            while (proposals_read(o->ring[0], &withdrawal))
+                continue;
+            proposals_finish(o->ring[0]);
+            turns_end_round(o->turns, round);
+            assert_true(turns_may_believe(o->turns, 7));
+        }
     close_office(o);
 }
 
@@ -1093,6 +1117,7 @@ int main(void)
         cmocka_unit_test(test_while_the_keeper_is_away_a_worker_knows_its_own_bookings),
         cmocka_unit_test(test_a_flood_loses_no_withdrawal_of_a_record),
         cmocka_unit_test(test_no_worker_believes_what_the_keeper_may_not_have_removed),
+        cmocka_unit_test(test_only_the_keeper_of_a_worker_removes_what_it_withdraws),
         cmocka_unit_test(test_the_next_keeper_reads_again_what_the_last_had_read),
         cmocka_unit_test(test_the_keeper_knows_what_the_worker_waits_for),
         cmocka_unit_test(test_messages_for_several_backends_are_no_attack),
