@@ -15,7 +15,8 @@
  * the last milliseconds, or of longer if that keeper is late.
  *
  * It lives in shared memory, zero at first. Nothing blocks: when a set is full, or a process was
- * killed while it filled a place, the caller uses a table of its own. */
+ * killed or stopped while it filled the place of an account that is new here, the caller uses a table
+ * of its own. */
 #ifndef MIRED_TARPIT_LEDGER_ACCOUNTS_H
 #define MIRED_TARPIT_LEDGER_ACCOUNTS_H
 
@@ -30,8 +31,9 @@ struct accounts {
         struct ledger_slot slot;
         _Alignas(64) _Atomic uint64_t used; /* the round of its last change */
         _Atomic uint64_t forgotten;         /* the ledger's count of releases when it was filled */
-        _Atomic uint64_t looked_ms;         /* wall ms: when it was last compared with the ledger */
         _Atomic uint64_t claimed_ms;        /* wall ms: when a worker last claimed it */
+        _Atomic uint64_t made_ms;           /* wall ms: when it had the ledger's words last */
+        _Atomic uint64_t looked_ms[WORD_COUNT]; /* and when one was last compared with those */
     } place[ACCOUNT_SETS][ACCOUNT_WAYS];
 };
 
@@ -45,9 +47,10 @@ struct ledger_slot *accounts_claim(struct accounts *a, const struct ledger *l,
 /* A change of this entry has just been proposed. */
 void accounts_changed(struct accounts *a, uint64_t hash);
 
-/* The ledger's entry, if it is time to compare the place with it; else NULL. `slot` may be any. */
+/* The ledger's entry, if it is time to compare this word of the place with it; else NULL. `slot` may be
+ * any. */
 const struct ledger_slot *accounts_compare(struct accounts *a, const struct ledger *l,
-                                           const struct ledger_slot *slot, uint64_t hash,
-                                           uint64_t now);
+                                           const struct ledger_slot *slot, enum ledger_word w,
+                                           uint64_t hash, uint64_t now);
 
 #endif

@@ -139,7 +139,7 @@ static void raise_to_kept(const struct ledger *l, const struct ledger_key *k,
                           struct ledger_slot *slot, enum ledger_bucket bucket,
                           struct ledger_rate rate, uint64_t now)
 {
-    const struct ledger_slot *kept = proposer_compare(l, slot, k->hash, now);
+    const struct ledger_slot *kept = proposer_compare(l, slot, bucket_word[bucket], k->hash, now);
 
     if (!kept)
         return;

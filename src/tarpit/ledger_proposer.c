@@ -274,11 +274,11 @@ struct ledger_slot *proposer_claim(struct ledger *l, const struct ledger_key *k,
 }
 
 const struct ledger_slot *proposer_compare(const struct ledger *l, const struct ledger_slot *slot,
-                                           uint64_t hash, uint64_t now)
+                                           enum ledger_word w, uint64_t hash, uint64_t now)
 {
     struct accounts *accounts = l->proposer ? accounts_for(l->proposer, hash) : NULL;
 
-    return accounts ? accounts_compare(accounts, l, slot, hash, now) : NULL;
+    return accounts ? accounts_compare(accounts, l, slot, w, hash, now) : NULL;
 }
 
 uint64_t proposer_number(const struct proposer *p, uint64_t *done)

@@ -18,9 +18,10 @@ struct ledger_slot *proposer_find(const struct ledger *l, uint64_t hash);
  * because the keeper is away. */
 struct ledger_slot *proposer_claim(struct ledger *l, const struct ledger_key *k, uint64_t now);
 
-/* The ledger's entry, if it is time to compare `slot`, which workers share, with it; else NULL. */
+/* The ledger's entry, if it is time to compare this word of `slot`, which workers share, with it; else
+ * NULL. */
 const struct ledger_slot *proposer_compare(const struct ledger *l, const struct ledger_slot *slot,
-                                           uint64_t hash, uint64_t now);
+                                           enum ledger_word w, uint64_t hash, uint64_t now);
 
 /* Proposes; without a proposer it does nothing. */
 void ledger_propose(const struct ledger *l, const struct ledger_key *k, uint64_t now,

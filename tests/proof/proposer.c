@@ -25,7 +25,7 @@ static void worker(struct ledger *l, struct proposals *p, struct turns *t, uint6
     case 1: (void)proposer_claim(l, &k, now); break;
     case 2:
         slot = proposer_claim(l, &k, now);
-        (void)proposer_compare(l, slot, k.hash, now);
+        (void)proposer_compare(l, slot, WORD_GOOD, k.hash, now);
         break;
     case 3: ledger_propose(l, &k, now, any_proposal()); break;
     case 4: (void)proposer_number(l->proposer, &done); break;

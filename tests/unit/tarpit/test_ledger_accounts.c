@@ -151,6 +151,38 @@ static void test_a_place_that_is_held_goes_to_no_other_account(void **state)
     assert_non_null(accounts_claim(t->a, t->l, &k[ACCOUNT_WAYS], T0 + LATER));
 }
 
+/* The system may stop it for as long as it likes. */
+static void test_a_known_account_waits_for_no_worker_that_fills_a_place(void **state)
+{
+    struct table *t = *state;
+    struct ledger_key k = account(t->l, 0);
+    struct ledger_slot *slot = accounts_claim(t->a, t->l, &k, T0);
+
+    set(slot, &k, 7);
+    accounts_changed(t->a, k.hash);
+    round_of_the_keeper(t->a);
+    atomic_store(&t->a->filling[(k.hash >> 24) % ACCOUNT_SETS], T0 + LATER - 1);
+    assert_ptr_equal(accounts_claim(t->a, t->l, &k, T0 + LATER), slot);
+    assert_int_equal(value(slot, &k), 0);
+    set(slot, &k, 1);
+    round_of_the_keeper(t->a);
+    assert_int_equal(value(accounts_claim(t->a, t->l, &k, T0 + LATER + SOON), &k), 1);
+}
+
+static void test_each_word_is_compared_with_the_ledgers_now_and_then(void **state)
+{
+    struct table *t = *state;
+    struct ledger_key k = account(t->l, 0);
+
+    ledger_settle(t->l, &k, T0);
+    struct ledger_slot *slot = accounts_claim(t->a, t->l, &k, T0);
+    for (enum ledger_word w = WORD_OFFENCES; w < WORD_COUNT; w++) {
+        assert_null(accounts_compare(t->a, t->l, slot, w, k.hash, T0 + SOON - 1));
+        assert_non_null(accounts_compare(t->a, t->l, slot, w, k.hash, T0 + SOON));
+        assert_null(accounts_compare(t->a, t->l, slot, w, k.hash, T0 + SOON));
+    }
+}
+
 /* ---- true processes, which the system stops where it likes ---- */
 
 enum { ACCOUNTS = 400, MOST = 500 };
@@ -251,6 +283,10 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_place_that_is_held_goes_to_no_other_account, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_a_known_account_waits_for_no_worker_that_fills_a_place,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(test_each_word_is_compared_with_the_ledgers_now_and_then,
+                                        setup, teardown),
         cmocka_unit_test(test_workers_on_a_busy_machine_never_exceed_an_allowance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
