@@ -97,6 +97,7 @@ def subjects(m, count):
     )
 
 
+@pytest.mark.skipif(UNDER, reason="what runs is valgrind")
 @pytest.mark.fast
 def test_an_upgrade_runs_the_new_file_under_the_same_process_id(mired, program):
     m = mired(program=program, tarpit="time = 2s")
@@ -338,6 +339,7 @@ def test_twenty_reloads_and_five_upgrades_beside_five_thousand_held_and_five_hun
     assert end["r5xx"] == 5000 and end["closed"] == 0 and end["refused"] == 0, end
 
 
+@pytest.mark.skipif(UNDER, reason="what runs is valgrind")
 def test_a_program_that_does_not_run_changes_nothing(mired, program):
     m = mired(program=program, tarpit="time = 0 freeze = off")  # else a freezer may come later
     before = sorted(processes.children(m.pid))
