@@ -504,6 +504,7 @@ int fleet_run(const struct fleet_params *params)
     if (partial_has_fleet_key(params->partial))
         say_ready(f);
     sched_normal();
+    orders_hear(f);
     servers_start(&f->servers);
     loop_run(&f->loop);
     close_all(f);

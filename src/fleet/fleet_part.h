@@ -225,7 +225,12 @@ void orders_met(struct fleet *f);
 /* Whether this member answers those that start: the first few by name do. */
 bool orders_is_teller(const struct fleet *f);
 
-/* Has the web process carry out the next order, and sends standing orders when they are due. */
+/* Hears of orders that other fleet processes of this mired have taken. Call it before shares are
+ * read. */
+void orders_hear(struct fleet *f);
+
+/* Does that too, has the web process carry out the next order, and sends standing orders when they
+ * are due. */
 void orders_turn(struct fleet *f);
 
 /* ---- status.c ---- */

@@ -33,6 +33,9 @@ struct orderbook {
     uint16_t forgets[ORDER_PLACES];
     uint32_t forgets_count;
     uint64_t forgot_ms; /* the latest of their stamps */
+    /* Other fleet processes of this mired write into the table too, but the list above is private.
+     * So this has, for each place, the check of the order that this process has heard of. */
+    uint64_t heard[ORDER_PLACES];
 };
 
 /* ---- text ---- */
@@ -161,6 +164,8 @@ int orderbook_open(struct orderbook **out, const char *path)
     for (uint32_t i = 0; i < ORDER_PLACES; i++)
         if (s->place[i].id && s->place[i].check != check_of(s, &s->place[i]))
             s->place[i] = (struct place){0};
+    for (uint32_t i = 0; i < ORDER_PLACES; i++)
+        s->heard[i] = s->place[i].check;
     list_forgets(s);
     *out = s;
     return 0;
@@ -295,8 +300,25 @@ enum order_took orderbook_take(struct orderbook *s, const struct order_kept *o, 
     if (!p)
         return took;
     write_place(s, p, o, own);
+    s->heard[p - s->place] = p->check;
     list_forgets(s);
     return ORDER_TAKEN;
+}
+
+bool orderbook_hear(struct orderbook *s, struct order_kept *o)
+{
+    for (uint32_t i = 0; i < ORDER_PLACES; i++) {
+        if (s->place[i].id == 0 || s->place[i].check == s->heard[i]) /* nearly all */
+            continue;
+        const struct place p = s->place[i];
+        if (p.check != check_of(s, &p)) /* it is being written */
+            continue;
+        s->heard[i] = p.check;
+        list_forgets(s);
+        read_place(&p, o);
+        return true;
+    }
+    return false;
 }
 
 /* ---- reading ---- */

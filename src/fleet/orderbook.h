@@ -9,7 +9,9 @@
  * The table is a mapped file of its own, so that a member remembers orders over restarts and while
  * Redis is empty. Orders of other members are hostile input: they are checked, cannot date from the
  * future, and fill at most three quarters of the table. Times are fleet time (Redis' clock), and an
- * argument. For the fleet process; one thread. */
+ * argument. For the fleet process; one thread. The master opens the table, and each fleet process
+ * inherits it as it was then: one that starts later, or runs beside another during a reload, learns
+ * from orderbook_hear() what others have taken. */
 #ifndef MIRED_FLEET_ORDERBOOK_H
 #define MIRED_FLEET_ORDERBOOK_H
 
@@ -73,6 +75,10 @@ enum order_took {
 /* `own`: given at this member, so it is carried out already. */
 enum order_took orderbook_take(struct orderbook *s, const struct order_kept *o, bool own,
                                uint64_t now);
+
+/* The next order that another fleet process of this mired has taken and this one has not heard of.
+ * From then on orderbook_forgot() knows it. False: there is none. */
+bool orderbook_hear(struct orderbook *s, struct order_kept *o);
 
 /* The latest order of that kind; false: none. */
 bool orderbook_of(const struct orderbook *s, const struct network *n, bool release, uint64_t now,

@@ -374,8 +374,19 @@ static void tell(struct fleet *f)
     servers_flush(&f->servers);
 }
 
+/* What an earlier process of this mired has taken, and what the other one takes during a reload. It
+ * is carried out there, but each process has shares of its own. */
+void orders_hear(struct fleet *f)
+{
+    struct order_kept o;
+
+    while (orderbook_hear(f->params->orderbook, &o))
+        forget_shares(f, &o);
+}
+
 void orders_turn(struct fleet *f)
 {
+    orders_hear(f);
     carry_out(f);
     if (f->state != FLEET_UP || f->refused)
         return;

@@ -922,6 +922,48 @@ def test_a_release_counts_more_than_what_a_member_that_is_down_said_before(redis
     assert r.ask("HGET", f"mx:c{source}", "mx2") and offences(three, source) == 0
 
 
+def reloaded(m):
+    (before,) = m.processes("fleet")
+    assert m.control("reload").returncode == 0
+    until(lambda: before not in m.processes("fleet"))
+
+
+def killed(m):
+    m.deaths_expected = True
+    (before,) = m.processes("fleet")
+    os.kill(before, signal.SIGKILL)
+    until(lambda: m.processes("fleet") not in ([], [before]))
+
+
+@pytest.mark.parametrize("ended", [reloaded, killed])
+def test_the_next_fleet_process_knows_of_a_release(redis, fleet, ended):
+    """The master has opened the table of orders before the release, and each fleet process is its child."""
+    r = redis()
+    one, two, three = fleet(r, 3, tarpit="time = 1s pace_after = 0 " + FLAT)
+    source, other = ports.stranger(), ports.stranger()
+    offend(two, source, 3)
+    offend(two, other)
+    until(lambda: agree(source, one, two, three) and agree(other, one, two, three))
+    until(lambda: r.ask("HGET", f"mx:c{source}", "mx2") and r.ask("HGET", f"mx:c{other}", "mx2"))
+    two.stop()
+    done = one.control("release", source)
+    assert "also at mx3" in done.stdout + done.stderr, done.stdout + done.stderr
+    for m in (one, three):  # where a person gave it, and where it came through the stream
+        until(lambda: offences(m, source) == 0)
+        mark = m.log.mark()
+        ended(m)
+        m.log.wait("fleet: up", since=mark)
+        for client in (source, other):  # each makes it read the client's key
+            assert deliver(m.port, "a@b.test", "alice@example.test", source=client).code == 250
+        until(lambda: heard_in_keys(m, "mx2") and offences(m, other) > 0.5)
+        assert r.ask("HGET", f"mx:c{source}", "mx2"), "it has nothing to read any more"
+        mark = m.log.mark()
+        for client in (source, other):
+            assert deliver(m.port, "a@b.test", "alice@example.test", source=client).code == 250
+        assert m.held(source, since=mark) == 0 < m.held(other, since=mark)
+        assert offences(m, source) == 0
+
+
 def test_a_release_while_redis_is_away_survives_a_restart(redis, fleet):
     """Redis still has the member's own share from before. The member finds it there, and not in its ledger."""
     r = redis()

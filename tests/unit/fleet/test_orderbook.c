@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "property.h"
@@ -451,6 +452,78 @@ static void test_a_release_forgets_what_was_said_before_it(void **state)
     unlink(file);
 }
 
+/* In a process of its own that the master has forked, as each fleet process is. */
+static int in_process(struct orderbook *b, int (*does)(struct orderbook *))
+{
+    int status;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(does(b));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+static const char *const released[] = {"192.0.2.7/32", "198.51.100.0/24", "2001:db8::/64"};
+
+static int take_releases(struct orderbook *b)
+{
+    for (size_t i = 0; i < 3; i++) {
+        struct order_kept o = order(ORDER_RELEASE, released[i], 0);
+        if (orderbook_take(b, &o, i < 2, now) != ORDER_TAKEN ||
+            !is_forgotten(b, released[i], START))
+            return 1;
+    }
+    return 0;
+}
+
+static int know_releases(struct orderbook *b)
+{
+    struct order_kept o;
+    unsigned count = 0;
+
+    while (orderbook_hear(b, &o)) {
+        char network[ADDR_TEXT];
+        network_format(&o.network, network);
+        for (size_t i = 0; i < 3; i++)
+            count += o.verb == ORDER_RELEASE && strcmp(network, released[i]) == 0;
+    }
+    if (count != 3 || orderbook_last_forgot(b) != now)
+        return 1;
+    for (size_t i = 0; i < 3; i++)
+        if (!is_forgotten(b, released[i], START))
+            return 2;
+    return is_forgotten(b, "203.0.113.7/32", START) ? 3 : 0;
+}
+
+/* R25: the master has opened the table before the release, and forks each fleet process: at a reload,
+ * and when one has died. */
+static void test_a_later_fleet_process_knows_what_an_earlier_one_has_taken(void **state)
+{
+    char file[] = "/tmp/mired-orders-XXXXXX";
+    struct orderbook *b;
+    struct order_kept o;
+
+    close(mkstemp(file));
+    unlink(file);
+    assert_int_equal(orderbook_open(&b, file), 0);
+    now = START + 1000;
+    assert_int_equal(in_process(b, take_releases), 0);
+    assert_int_equal(in_process(b, know_releases), 0);
+    assert_int_equal(know_releases(b), 0); /* and one that runs beside it */
+    assert_false(orderbook_hear(b, &o));   /* once */
+    now += 1000;
+    o = order(ORDER_RELEASE, "192.0.2.7/32", 0);
+    assert_int_equal(orderbook_take(b, &o, false, now), ORDER_TAKEN);
+    assert_false(orderbook_hear(b, &o)); /* nor of what it has taken itself */
+    orderbook_close(b);
+    assert_int_equal(orderbook_open(&b, file), 0);
+    assert_false(orderbook_hear(b, &o));
+    orderbook_close(b);
+    unlink(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -465,6 +538,7 @@ int main(void)
         cmocka_unit_test(test_the_lies_of_other_members_are_bounded),
         cmocka_unit_test(test_orders_are_carried_out_once_and_survive_a_restart),
         cmocka_unit_test(test_a_release_forgets_what_was_said_before_it),
+        cmocka_unit_test(test_a_later_fleet_process_knows_what_an_earlier_one_has_taken),
         cmocka_unit_test(test_members_agree_on_orders_whatever_happens_to_their_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
