@@ -141,7 +141,7 @@ static void list_forgets(struct orderbook *s)
     s->forgot_ms = 0;
     for (uint32_t i = 0; i < ORDER_PLACES; i++) {
         const struct place *p = &s->place[i];
-        if (!p->id || p->verb == ORDER_UNEXEMPT)
+        if (!p->id || (p->verb != ORDER_RELEASE && p->verb != ORDER_EXEMPT))
             continue;
         s->forgets[s->forgets_count++] = (uint16_t)i;
         if (p->stamp_ms > s->forgot_ms)
@@ -165,7 +165,7 @@ int orderbook_open(struct orderbook **out, const char *path)
         if (s->place[i].id && s->place[i].check != check_of(s, &s->place[i]))
             s->place[i] = (struct place){0};
     for (uint32_t i = 0; i < ORDER_PLACES; i++)
-        s->heard[i] = s->place[i].check;
+        s->heard[i] = s->place[i].verb == ORDER_ACCOUNT ? 0 : s->place[i].check;
     list_forgets(s);
     *out = s;
     return 0;
@@ -217,6 +217,7 @@ static bool is_remembered(const struct order_kept *o, uint64_t now)
     case ORDER_RELEASE: return o->stamp_ms + ORDER_RELEASE_S * UINT64_C(1000) > now;
     case ORDER_EXEMPT: return o->until_ms == 0 || o->until_ms + REMEMBERED_MS > now;
     case ORDER_UNEXEMPT: return o->stamp_ms + REMEMBERED_MS > now;
+    case ORDER_ACCOUNT: break; /* see has_account() */
     }
     return false;
 }
@@ -228,6 +229,15 @@ static bool in_use(const struct place *p, uint64_t now, struct order_kept *o)
         return false;
     read_place(p, o);
     return is_remembered(o, now);
+}
+
+/* Whether the place has an account's release. For all that goes through orders it is free, as it is
+ * for earlier versions. */
+static bool has_account(const struct place *p, uint64_t now)
+{
+    return p->id && p->verb == ORDER_ACCOUNT &&
+           p->stamp_ms + ORDER_RELEASE_S * UINT64_C(1000) > now &&
+           p->stamp_ms <= now + ORDER_AHEAD_MS;
 }
 
 static bool is_of(const struct order_kept *o, const struct network *n, bool release)
@@ -268,6 +278,8 @@ static struct place *place_for(struct orderbook *s, const struct order_kept *o, 
     *took = ORDER_KNOWN;
     for (uint32_t i = 0; i < ORDER_PLACES; i++) {
         struct place *p = &s->place[i];
+        if (has_account(p, now))
+            continue;
         if (!in_use(p, now, &there)) {
             free = free ? free : p;
             continue;
@@ -303,6 +315,33 @@ enum order_took orderbook_take(struct orderbook *s, const struct order_kept *o, 
     s->heard[p - s->place] = p->check;
     list_forgets(s);
     return ORDER_TAKEN;
+}
+
+void orderbook_account_released(struct orderbook *s, uint64_t account, uint64_t stamp_ms,
+                                uint64_t now)
+{
+    const struct order_kept o = {.id = account, .stamp_ms = stamp_ms, .verb = ORDER_ACCOUNT};
+    struct place *to = NULL, *free = NULL, *oldest = NULL;
+    unsigned accounts = 0;
+    struct order_kept there;
+
+    for (uint32_t i = 0; i < ORDER_PLACES && !to; i++) {
+        struct place *p = &s->place[i];
+        if (has_account(p, now)) {
+            accounts++;
+            to = p->id == account ? p : NULL;
+            oldest = oldest && oldest->stamp_ms <= p->stamp_ms ? oldest : p;
+        } else if (!free && !in_use(p, now, &there)) {
+            free = p;
+        }
+    }
+    if (!to)
+        to = free && accounts < ORDER_ACCOUNTS ? free : oldest;
+    if (!to)
+        return;
+    write_place(s, to, &o, true);
+    s->heard[to - s->place] = to->check;
+    list_forgets(s);
 }
 
 bool orderbook_hear(struct orderbook *s, struct order_kept *o)

@@ -29,14 +29,19 @@ enum {
     ORDER_RELEASE_S = 21600, /* a release reaches members that come back within that time */
 };
 
-enum order_verb { ORDER_RELEASE = 1, ORDER_EXEMPT, ORDER_UNEXEMPT };
+enum order_verb {
+    ORDER_RELEASE = 1,
+    ORDER_EXEMPT,
+    ORDER_UNEXEMPT,
+    ORDER_ACCOUNT, /* the release of an account; only orderbook_hear() tells of it */
+};
 
 struct order_kept {
     uint64_t id;       /* random, not 0 */
     uint64_t stamp_ms; /* when it was given; 1: before there was a fleet */
     uint64_t until_ms; /* of an exemption; 0: no end */
     enum order_verb verb;
-    struct network network;
+    struct network network; /* not of ORDER_ACCOUNT, whose id is the account's common name */
 };
 
 /* "ID VERB NETWORK UNTIL STAMP". The first returns the length; the other false if the text is not
@@ -44,9 +49,14 @@ struct order_kept {
 size_t orderbook_write(const struct order_kept *o, char text[ORDER_TEXT]);
 bool orderbook_read(struct span text, struct order_kept *o);
 
-/* The release of an account (R23). It is carried out by the members that are there and not kept, so
- * it has no register. */
-enum { ORDER_ACCOUNT_NAME = 255, ORDER_ACCOUNT_TEXT = 320, ORDER_ACCOUNT_S = 60 };
+/* The release of an account (R23). It is carried out by the members that are there and not kept for
+ * others, so it has no register. Each member remembers for itself what it has released. */
+enum {
+    ORDER_ACCOUNT_NAME = 255,
+    ORDER_ACCOUNT_TEXT = 320,
+    ORDER_ACCOUNT_S = 60,
+    ORDER_ACCOUNTS = 128, /* that are remembered */
+};
 
 struct order_account {
     uint64_t id;       /* random, not 0 */
@@ -76,8 +86,13 @@ enum order_took {
 enum order_took orderbook_take(struct orderbook *s, const struct order_kept *o, bool own,
                                uint64_t now);
 
-/* The next order that another fleet process of this mired has taken and this one has not heard of.
- * From then on orderbook_forgot() knows it. False: there is none. */
+/* The account was released at this member. The oldest such release makes room for it. */
+void orderbook_account_released(struct orderbook *s, uint64_t account, uint64_t stamp_ms,
+                                uint64_t now);
+
+/* The next order that another fleet process of this mired has taken and this one has not heard of,
+ * or the next release of an account, also from before this mired's start. From then on
+ * orderbook_forgot() knows the order. False: there is none. */
 bool orderbook_hear(struct orderbook *s, struct order_kept *o);
 
 /* The latest order of that kind; false: none. */

@@ -131,9 +131,15 @@ static void order_members(struct fleet *f, uint64_t tag, uint64_t id, const char
 }
 
 /* Members that began to count before that time have counted what was released. */
-static uint32_t released_s(const struct order_account *o)
+static void release_usage(struct fleet *f, uint64_t account, uint64_t stamp_ms)
 {
-    return (uint32_t)(o->stamp_ms / 1000 + 1);
+    usage_release(f->usage, account, (uint32_t)(stamp_ms / 1000 + 1), f->loop.wall);
+}
+
+static void account_released(struct fleet *f, uint64_t account, uint64_t stamp_ms)
+{
+    release_usage(f, account, stamp_ms);
+    orderbook_account_released(f->params->orderbook, account, stamp_ms, fleet_now(f));
 }
 
 static void begin_order(struct fleet *f, uint64_t tag, const char *what)
@@ -168,7 +174,7 @@ static void begin_account_order(struct fleet *f, uint64_t tag, const char *what)
 
     send_turn(f, true); /* what was sent before it is counted before it */
     if (account)
-        usage_release(f->usage, account, released_s(&o), f->loop.wall);
+        account_released(f, account, o.stamp_ms);
     snprintf(o.name, sizeof o.name, "%s", name ? name + 1 : "");
     bool sent = f->state == FLEET_UP && !f->refused &&
                 getrandom(&o.id, sizeof o.id, 0) == sizeof o.id && o.id &&
@@ -380,8 +386,12 @@ void orders_hear(struct fleet *f)
 {
     struct order_kept o;
 
-    while (orderbook_hear(f->params->orderbook, &o))
-        forget_shares(f, &o);
+    while (orderbook_hear(f->params->orderbook, &o)) {
+        if (o.verb == ORDER_ACCOUNT)
+            release_usage(f, o.id, o.stamp_ms);
+        else
+            forget_shares(f, &o);
+    }
 }
 
 void orders_turn(struct fleet *f)
@@ -423,7 +433,7 @@ static void carried_out(struct fleet *f, uint64_t id, const char *note)
         f->account.id = 0;
         if (!account)
             return;
-        usage_release(f->usage, account, released_s(&f->account), f->loop.wall);
+        account_released(f, account, f->account.stamp_ms);
     }
     send_order(f, text);
 }

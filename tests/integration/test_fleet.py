@@ -1088,6 +1088,30 @@ def test_the_release_of_an_account_says_which_member_was_not_reached(redis, flee
         os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.parametrize("ended", [reloaded, killed])
+def test_the_next_fleet_process_knows_of_an_accounts_release(redis, fleet, ended):
+    """mx2 refuses a second release within 15 minutes, and tells what was sent before whenever a process starts."""
+    one, two = fleet(redis(), config=ALLOWED)
+    home = ports.stranger()
+    assert sent_until_refused(two, home, 0) == 0  # it has logged in there
+    assert sent_until_refused(one, home, 1) == 1
+    done = one.control("release", ACCOUNT)
+    assert done.returncode == 0 and "also at mx2" in done.stdout, done.stdout + done.stderr
+    assert sent_until_refused(two, home, 8) == 8
+    until(lambda: used(one) > 7)
+    time.sleep(1.1)  # members say in seconds when they began to count
+    done = one.control("release", ACCOUNT)
+    assert done.returncode == 1 and "not reached: mx2" in done.stdout + done.stderr, done.stdout + done.stderr
+    until(lambda: used(one) == 0 and used(two) > 7)
+    mark = one.log.mark()
+    ended(one)
+    one.log.wait("fleet: up", since=mark)
+    assert sent_until_refused(one, home, 1) == 1  # only then its process knows the account
+    assert sent_until_refused(two, home, 1) == 1
+    read_so_far(two, one)
+    assert used(one) < 2 and used(two) > 7
+
+
 def test_a_lying_member_cannot_release_an_account_again_and_again(redis, fleet):
     """Redis' password can give that order too, so that an allowance would have no end."""
     r = redis()

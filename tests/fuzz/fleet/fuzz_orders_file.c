@@ -28,6 +28,7 @@ static void write_good(void)
         abort();
     orderbook_take(b, &one, true, T0);
     orderbook_take(b, &two, false, T0);
+    orderbook_account_released(b, 0x123a, T0, T0);
     orderbook_close(b);
 }
 
@@ -47,6 +48,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         size_t len = orderbook_write(&o, text);
         assert(len < sizeof text && orderbook_read((struct span){text, len}, &again));
     }
+    while (orderbook_hear(b, &o))
+        assert(o.verb == ORDER_ACCOUNT && o.id == 0x123a && o.stamp_ms == T0);
     mine.stamp_ms = T0 + 1;
     if (orderbook_take(b, &mine, true, T0 + 1) == ORDER_TAKEN)
         assert(orderbook_of(b, &mine.network, false, T0 + 1, &o) && o.stamp_ms == T0 + 1);

@@ -497,8 +497,8 @@ static int know_releases(struct orderbook *b)
     return is_forgotten(b, "203.0.113.7/32", START) ? 3 : 0;
 }
 
-/* R25: the master has opened the table before the release, and forks each fleet process: at a reload,
- * and when one has died. */
+/* R25: the master has opened the table before the release, and forks each fleet process: at a
+ * reload, and when one has died. */
 static void test_a_later_fleet_process_knows_what_an_earlier_one_has_taken(void **state)
 {
     char file[] = "/tmp/mired-orders-XXXXXX";
@@ -524,6 +524,83 @@ static void test_a_later_fleet_process_knows_what_an_earlier_one_has_taken(void 
     unlink(file);
 }
 
+static bool hears_account(struct orderbook *b, uint64_t account, uint64_t stamp)
+{
+    struct order_kept o;
+    bool found = false;
+
+    while (orderbook_hear(b, &o))
+        found |= o.verb == ORDER_ACCOUNT && o.id == account && o.stamp_ms == stamp;
+    return found;
+}
+
+static int release_account(struct orderbook *b)
+{
+    struct order_kept o;
+
+    orderbook_account_released(b, 0x123a, now - 5000, now);
+    orderbook_account_released(b, 0x123a, now - 1000, now);
+    return orderbook_hear(b, &o);
+}
+
+static int know_account(struct orderbook *b)
+{
+    return !hears_account(b, 0x123a, now - 1000);
+}
+
+/* R23: also one that starts after mired has, and nobody else hears of it. */
+static void test_a_later_fleet_process_knows_which_accounts_were_released(void **state)
+{
+    char file[] = "/tmp/mired-orders-XXXXXX";
+    struct orderbook *b;
+    struct order_kept o;
+    uint32_t at = 0;
+
+    close(mkstemp(file));
+    unlink(file);
+    assert_int_equal(orderbook_open(&b, file), 0);
+    now = START;
+    assert_int_equal(in_process(b, release_account), 0);
+    assert_int_equal(in_process(b, know_account), 0);
+    orderbook_close(b);
+    assert_int_equal(orderbook_open(&b, file), 0);
+    assert_int_equal(in_process(b, know_account), 0);
+    assert_int_equal(in_process(b, know_account), 0); /* each of them */
+    assert_true(know_account(b) == 0 && know_account(b) == 1);
+    assert_false(orderbook_next(b, &at, now, &o) || orderbook_to_do(b, now, &o));
+    assert_int_equal(orderbook_last_forgot(b), 0);
+    orderbook_close(b);
+    unlink(file);
+}
+
+/* Orders and accounts do not take each other's places, and of accounts the latest stay. */
+static void test_accounts_and_orders_leave_each_other_room(void **state)
+{
+    struct orderbook *b = fresh();
+    struct order_kept o;
+    char network[32];
+    unsigned taken = 0, places = 0;
+
+    now = START;
+    for (unsigned i = 0; i < 2 * ORDER_ACCOUNTS; i++)
+        orderbook_account_released(b, 0x100a + 16 * i, now + i, now + i);
+    now += 1000;
+    for (unsigned i = 0; i < ORDER_PLACES; i++) {
+        snprintf(network, sizeof network, "10.%u.%u.0/24", i >> 8, i & 255);
+        o = order(ORDER_EXEMPT, network, 0);
+        taken += orderbook_take(b, &o, true, now) == ORDER_TAKEN;
+    }
+    assert_int_equal(taken, ORDER_PLACES - ORDER_ACCOUNTS);
+    orderbook_account_released(b, 7, now, now); /* in the place of the oldest */
+    for (uint32_t at = 0; orderbook_next(b, &at, now, &o);)
+        places++;
+    assert_int_equal(places, taken);
+    now += ORDER_RELEASE_S * UINT64_C(1000); /* and what is past makes room */
+    o = order(ORDER_EXEMPT, "192.0.2.7/32", 0);
+    assert_int_equal(orderbook_take(b, &o, true, now), ORDER_TAKEN);
+    orderbook_close(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -539,6 +616,8 @@ int main(void)
         cmocka_unit_test(test_orders_are_carried_out_once_and_survive_a_restart),
         cmocka_unit_test(test_a_release_forgets_what_was_said_before_it),
         cmocka_unit_test(test_a_later_fleet_process_knows_what_an_earlier_one_has_taken),
+        cmocka_unit_test(test_a_later_fleet_process_knows_which_accounts_were_released),
+        cmocka_unit_test(test_accounts_and_orders_leave_each_other_room),
         cmocka_unit_test(test_members_agree_on_orders_whatever_happens_to_their_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
