@@ -123,6 +123,15 @@ bool batch_thaw(struct freezer *f)
 
 /* ---- freezing ---- */
 
+/* A connection that was on its way when its client was released is due now. */
+static uint64_t due_of(struct freezer *f, const struct handoff_item *item)
+{
+    if (item->due_ms <= f->loop.wall ||
+        !released_lately(&f->released, &item->remote, 0, f->loop.now))
+        return item->due_ms;
+    return releases_late(&f->releases, &item->remote, f->loop.wall);
+}
+
 /* Handles a packet from a worker: adds its return channels, and keeps connections to freeze;
  * returns how many. */
 static size_t take_coming(struct freezer *f, uint16_t slot, struct tcp_job job[TCP_JOBS])
@@ -137,7 +146,7 @@ static size_t take_coming(struct freezer *f, uint16_t slot, struct tcp_job job[T
         }
         struct coming *c = &f->coming[n];
         *c = (struct coming){.item = item,
-                             .hold = {.due_ms = item->due_ms,
+                             .hold = {.due_ms = due_of(f, item),
                                       .frozen_ms = f->loop.wall,
                                       .slot = slot,
                                       .way = item->way,
@@ -181,6 +190,7 @@ static void stay_ordinary(struct freezer *f, const struct coming *c, int why)
     struct handoff_item item = *c->item;
 
     item.direct = false;
+    item.due_ms = c->hold.due_ms; /* earlier, if its client was released meanwhile */
     log_debug("cannot freeze a hold, it keeps its socket: %s", strerror(-why));
     if (c->noted)
         table_forget(f->table, &c->hold);
@@ -203,8 +213,10 @@ void batch_freeze(struct freezer *f, uint16_t slot)
     note_frozen(f, job, n);
     tcp_leave(f->calls, job, n);
     for (size_t i = 0; i < n; i++)
-        if (job[i].result == 0)
+        if (job[i].result == 0) {
             f->frozen++;
-        else
+            releases_came(&f->releases, f->coming[i].hold.due_ms);
+        } else {
             stay_ordinary(f, &f->coming[i], job[i].result);
+        }
 }

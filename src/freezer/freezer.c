@@ -305,6 +305,7 @@ static void release(struct freezer *f, const struct note *asked)
     uint64_t when = releases_due(&f->releases, f->loop.wall);
     uint32_t count = table_release(f->table, &n, when);
     releases_begin(&f->releases, asked->tag, &n, when, count, f->loop.wall);
+    released_note(&f->released, &n, clock_mono_ms()); /* after that second */
     set_due(f);
 }
 

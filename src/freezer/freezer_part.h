@@ -9,6 +9,7 @@
 #include "freezer/calls.h"
 #include "freezer/freezer.h"
 #include "freezer/handoff.h"
+#include "freezer/released.h"
 #include "freezer/releases.h"
 #include "freezer/return_channels.h"
 #include "freezer/rule.h"
@@ -53,6 +54,7 @@ struct freezer {
     struct leaving leaving[TCP_JOBS];
     uint64_t frozen, thawed, lost;
     struct releases releases;
+    struct released released;    /* the last ones: what arrives now may have been meant */
     struct note asked[RELEASES]; /* releases that wait until this freezer has the table */
     unsigned asked_count;
 };

@@ -47,6 +47,25 @@ void releases_begin(struct releases *r, uint64_t tag, const struct network *n, u
                               .left = count};
 }
 
+/* What belongs to none has a time of its own, so that no release counts it. One time serves for
+ * many: each further one is a millisecond later. */
+uint64_t releases_late(struct releases *r, const struct addr *client, uint64_t now)
+{
+    for (size_t i = 0; i < RELEASES; i++)
+        if (r->at[i].left && network_concerns(&r->at[i].network, client))
+            return r->at[i].due_ms;
+    if (now > r->late_due_ms + RELEASE_TELL_MS || r->late_due_ms > now + RELEASE_TELL_MS)
+        r->late_due_ms = releases_due(r, now);
+    return r->late_due_ms;
+}
+
+void releases_came(struct releases *r, uint64_t due_ms)
+{
+    for (size_t i = 0; i < RELEASES; i++)
+        if (r->at[i].left && r->at[i].due_ms == due_ms)
+            r->at[i].left++;
+}
+
 void releases_thawed(struct releases *r, uint64_t due_ms, bool given)
 {
     for (size_t i = 0; i < RELEASES; i++) {

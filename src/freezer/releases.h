@@ -24,6 +24,7 @@ struct release {
 struct releases {
     struct release at[RELEASES];
     uint64_t last_due_ms;
+    uint64_t late_due_ms; /* of what comes late and belongs to no release */
     /* Reports how many holds have been given back so far, and whether the release has ended. */
     void (*tell)(void *arg, uint64_t tag, uint32_t answered, bool done);
     void *arg;
@@ -36,6 +37,12 @@ uint64_t releases_due(struct releases *r, uint64_t now);
  * same clients end, because their holds now belong to this one. */
 void releases_begin(struct releases *r, uint64_t tag, const struct network *n, uint64_t due_ms,
                     uint32_t count, uint64_t now);
+
+/* A hold of this client comes into the table when its client has been released already: when it is
+ * due. It belongs to the release of its client that is under way, if there is one: releases_came(),
+ * when it is in the table, adds it to that. Otherwise nobody counts it any more. */
+uint64_t releases_late(struct releases *r, const struct addr *client, uint64_t now);
+void releases_came(struct releases *r, uint64_t due_ms);
 
 /* A hold has left the table; `given`: a worker has it and answers it. */
 void releases_thawed(struct releases *r, uint64_t due_ms, bool given);

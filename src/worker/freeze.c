@@ -23,6 +23,7 @@
 #include "base/sockaddr.h"
 #include "config/config.h"
 #include "freezer/handoff.h"
+#include "freezer/released.h"
 #include "worker/conn.h"
 #include "worker/freeze.h"
 #include "worker/guard.h"
@@ -65,8 +66,9 @@ struct freezing {
     struct watch watch; /* the slot's */
     struct watch own;   /* for connections with TLS; its descriptor is -1 until it is open */
     struct alarm again;
-    uint32_t name;      /* of our own return channel */
-    struct sipkey seal; /* of records under TLS (thaw.h) */
+    uint32_t name;            /* of our own return channel */
+    struct sipkey seal;       /* of records under TLS (thaw.h) */
+    struct released released; /* clients whose connections may come back now (adopt()) */
     struct handoff out, in;
     struct buf record;
 };
@@ -370,6 +372,24 @@ static struct conn *revive(struct worker *w, const struct handoff_item *item, bo
     return c;
 }
 
+void freeze_released(struct worker *w, const struct network *n)
+{
+    if (w->freezing)
+        released_note(&w->freezing->released, n, w->loop.now);
+}
+
+/* What is left of its hold. Nothing, if its client was released while the connection was on its way
+ * to the freezer and back: held_release() did not find it here, and the freezer had it no more. */
+static uint64_t left_of(const struct worker *w, const struct conn *c, uint64_t due_ms)
+{
+    uint64_t since = w->loop.now - conn_waited(w, c);
+
+    if (due_ms <= w->loop.wall ||
+        released_lately(&w->freezing->released, &c->peer, since, w->loop.now))
+        return 0;
+    return due_ms - w->loop.wall;
+}
+
 /* Takes back a connection, whose reply is due at item->due_ms. While it was frozen, it counted in no
  * limit, so its client may have had many more than fit. */
 static void adopt(struct worker *w, const struct handoff_item *item, bool ours)
@@ -382,7 +402,7 @@ static void adopt(struct worker *w, const struct handoff_item *item, bool ours)
         worker_may_end(w);
         return;
     }
-    uint64_t left = item->due_ms > w->loop.wall ? item->due_ms - w->loop.wall : 0;
+    uint64_t left = left_of(w, c, item->due_ms);
     PROBE2(thaw, c->watch.fd, left);
     journal_step(c, "thaws", "%.1f s are left of its hold", (double)left / 1000);
     if (w->stopping)

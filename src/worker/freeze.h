@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 struct conn;
+struct network;
 struct worker;
 
 /* Returns 0 or -errno; 0 also if there is no freezer. */
@@ -32,6 +33,10 @@ bool freeze_is_sending(const struct worker *w);
 /* Sends the batch; called at the end of each turn. Connections that the freezer does not take are
  * held here again, if they would be let in now (guard_admit()). */
 void freeze_flush(struct worker *w);
+
+/* These clients are released: what is on its way back to this worker is answered when it arrives
+ * (freezer/released.h). */
+void freeze_released(struct worker *w, const struct network *n);
 
 /* Begins to take connections back. 0 or -errno. */
 int freeze_start_taking(struct worker *w);

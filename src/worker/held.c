@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "query/notes.h"
 #include "query/tally.h"
+#include "worker/freeze.h"
 #include "worker/guard.h"
 #include "worker/hold.h"
 #include "worker/lists.h"
@@ -29,6 +30,7 @@ void held_release(struct worker *w, const struct note *asked)
     if (!network_parse((struct span){asked->text, asked->len}, &n))
         return;
     tell_released(w, asked, 0, "more");
+    freeze_released(w, &n);
     uint64_t told_ms = clock_mono_ms();
     ring_init(&theirs);
     guard_gather(w, &n, &theirs);

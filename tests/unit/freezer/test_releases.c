@@ -158,6 +158,56 @@ static void test_one_more_than_there_is_room_for_ends_one_with_what_it_has(void 
     heard_last(0, 0, true);
 }
 
+static uint64_t late(struct releases *r, const char *client, uint64_t now)
+{
+    struct network n = network(client);
+
+    return releases_late(r, &n.base, now);
+}
+
+static void test_a_hold_that_comes_late_counts_in_the_release_under_way(void **state)
+{
+    struct releases r = none();
+    uint64_t due = releases_due(&r, T0);
+
+    begin(&r, 7, "192.0.2.0/24", due, 1);
+    assert_int_equal(late(&r, "192.0.2.9", T0 + 3), due);
+    releases_came(&r, due);
+    releases_thawed(&r, due, true);
+    releases_tell(&r, T0 + 3);
+    assert_int_equal(count, 0);
+    releases_thawed(&r, due, true);
+    releases_tell(&r, T0 + 3);
+    heard_last(7, 2, true);
+}
+
+static void test_a_hold_that_comes_after_the_end_of_its_release_counts_in_no_other(void **state)
+{
+    struct releases r = none();
+    uint64_t due = releases_due(&r, T0), other = releases_due(&r, T0);
+
+    begin(&r, 7, "192.0.2.7", due, 0);
+    begin(&r, 8, "198.51.100.7", other, 1);
+    uint64_t when = late(&r, "192.0.2.7", T0);
+    assert_int_not_equal(when, due);
+    assert_int_not_equal(when, other);
+    assert_true(when <= T0 + 10);
+    assert_int_equal(late(&r, "192.0.2.7", T0 + RELEASE_TELL_MS), when);
+    releases_came(&r, when);
+    releases_thawed(&r, when, true);
+    releases_thawed(&r, other, true);
+    releases_tell(&r, T0);
+    heard_last(8, 1, true);
+}
+
+static void test_a_hold_that_comes_late_is_due_at_once_also_after_the_clock_was_set(void **state)
+{
+    struct releases r = none();
+
+    assert_true(late(&r, "192.0.2.7", T0) <= T0);
+    assert_in_range(late(&r, "192.0.2.7", 2 * T0), 2 * T0 - RELEASE_TELL_MS, 2 * T0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +219,9 @@ int main(void)
         cmocka_unit_test(test_two_releases_at_once_have_their_own_numbers),
         cmocka_unit_test(test_a_release_of_the_same_clients_ends_the_earlier_one),
         cmocka_unit_test(test_one_more_than_there_is_room_for_ends_one_with_what_it_has),
+        cmocka_unit_test(test_a_hold_that_comes_late_counts_in_the_release_under_way),
+        cmocka_unit_test(test_a_hold_that_comes_after_the_end_of_its_release_counts_in_no_other),
+        cmocka_unit_test(test_a_hold_that_comes_late_is_due_at_once_also_after_the_clock_was_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,9 +15,11 @@
 #include <openssl/ssl.h>
 
 #include "fake.h"
+#include "query/notes.h"
 #include "smtp/command.h"
 #include "worker/budget.h"
 #include "worker/freeze.h"
+#include "worker/held.h"
 #include "worker/hold.h"
 #include "worker/thaw.h"
 #include "worker/tls.h"
@@ -234,6 +236,67 @@ static void test_a_connection_that_comes_back_without_room_hears_its_reply_and_4
         assert_int_equal(f.w->guard.held, 0);
         assert_true(fake_is_open(&f, &good));
     }
+}
+
+static void release(const char *whom)
+{
+    struct note n = {.kind = NOTE_RELEASE, .len = (uint32_t)strlen(whom)};
+
+    memcpy(n.text, whom, n.len);
+    held_release(f.w, &n);
+}
+
+/* A release that meets a connection on its way finds it nowhere: the freezer could not freeze it and
+ * has it no more, and this worker does not have it yet. */
+static void test_a_connection_that_was_released_on_its_way_back_is_answered_at_once(void **state)
+{
+    static const struct {
+        const char *name, *release;
+        uint64_t ago;
+        bool answered;
+    } cases[] = {
+        {"none", NULL, 0, false},
+        {"its own", WHO, 0, true},
+        {"of its network", "192.0.2.0/24", 100, true},
+        {"of everybody", "0.0.0.0/0", 1900, true},
+        {"of another", "192.0.2.8", 0, false},
+        {"long ago", WHO, 2 * SECOND, false},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        teardown(NULL);
+        setup(NULL);
+        fake_freezer(&f);
+        struct fake_client client = held();
+        fake_pass(&f, AFTER + 100);
+        if (cases[i].release)
+            release(cases[i].release);
+        fake_pass(&f, cases[i].ago);
+        comes_back(NULL, 5 * SECOND);
+        bool answered = strstr(fake_heard(&client), "500 ") != NULL;
+        if (answered != cases[i].answered)
+            fail_msg("%s: %s", cases[i].name, answered ? "answered" : "not answered");
+        fake_pass(&f, 5 * SECOND);
+        if (!answered && !strstr(fake_heard(&client), "500 "))
+            fail_msg("%s: it is never answered", cases[i].name);
+    }
+}
+
+static void test_what_the_freezer_did_not_take_while_its_client_was_released_is_answered(
+    void **state)
+{
+    fake_freezer(&f);
+    struct fake_client client = held();
+    close(f.freezer);
+    f.freezer = -1;
+    fake_pass(&f, AFTER - 1);
+    f.w->loop.now++; /* the turn: its timers put the hold into the batch, then it reads the note */
+    f.w->loop.wall++;
+    assert_true(freeze_try(f.w, client.c));
+    release(WHO);
+    freeze_flush(f.w);
+    fake_turn(&f);
+    assert_non_null(strstr(fake_heard(&client), "500 "));
 }
 
 /* A reply that is due takes no place among the held ones, so nobody is closed for it. */
@@ -593,6 +656,8 @@ int main(void)
         TEST(test_what_the_freezer_does_not_take_is_held_here_and_answered_in_time),
         TEST(test_a_connection_that_comes_back_is_answered_and_goes_on),
         TEST(test_a_connection_that_comes_back_without_room_hears_its_reply_and_421),
+        TEST(test_a_connection_that_was_released_on_its_way_back_is_answered_at_once),
+        TEST(test_what_the_freezer_did_not_take_while_its_client_was_released_is_answered),
         TEST(test_a_connection_that_comes_back_when_it_is_due_closes_no_held_one),
         TEST(test_what_comes_back_counts_in_its_clients_share),
         TEST(test_a_connection_comes_back_to_the_listener_that_it_has_come_by),
