@@ -44,14 +44,19 @@ static void write_kept(struct worker *w)
         d->count--;
 }
 
-void proposing_flush(struct worker *w)
+static void wake_keeper(const struct worker *w)
 {
     const uint64_t ring = 1;
 
+    (void)!write(w->params->bell, &ring, sizeof ring);
+}
+
+void proposing_flush(struct worker *w)
+{
     if (w->withdrawals.count)
         write_kept(w);
     if (w->params->proposals && proposals_must_wake(w->params->proposals))
-        (void)!write(w->params->bell, &ring, sizeof ring);
+        wake_keeper(w);
 }
 
 static void change(void *arg, const struct partial_change *what)
@@ -105,6 +110,8 @@ int proposing_open(struct worker *w)
     if (!p->proposals)
         return 0;
     proposals_give_up(p->proposals); /* what a worker that died here had written */
+    if (!proposals_are_done(p->proposals))
+        wake_keeper(w); /* that worker may have died after it saw that the keeper sleeps */
     int error = ledger_propose_to(p->ledger, p->proposals, p->turns);
     if (!error && partial_propose_to(p->partial, change, settle, w) < 0)
         log_warn("the memory of mixed answers cannot be protected from this process");
