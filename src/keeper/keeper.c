@@ -253,8 +253,10 @@ static void serve(struct keeper *k, int set)
     bool more;
 
     for (;;) {
+        /* First: what a worker has written before it left its ring is then read in this turn. */
+        bool ends = may_end(k);
         bool any = take_turns(k, &more) > 0;
-        if (!any && may_end(k))
+        if (!any && ends)
             return;
         idle = any ? 0 : idle + 1;
         bool sleep = idle >= IDLE_TURNS && !k->stop_ms && lie_down(k);
