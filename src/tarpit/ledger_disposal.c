@@ -521,6 +521,7 @@ enum disposal_result dispose(struct disposal *d, struct ledger *l, const struct 
         return done_if(p->b <= now || may(d, DISPOSAL_ELSE, now));
     if (!is_key(l, &e.key))
         return DISPOSAL_WRONG;
+    l->present = now;
     /* The worker's time, if it can be right: the keeper may be a little late. */
     e.now = p->now + LEDGER_SKEW_MS < now || p->now > now ? now : p->now;
     return carry_out_and_place(&e);

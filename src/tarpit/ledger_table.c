@@ -186,13 +186,14 @@ static struct ledger_slot *claim_once(struct ledger *l, struct ledger_slot *set,
 struct ledger_slot *ledger_claim(struct ledger *l, const struct ledger_key *k, uint64_t now)
 {
     struct ledger_slot *set = set_of(l, k->hash);
+    uint64_t present = now > l->present ? now : l->present;
 
     if (l->proposer)
         return proposer_claim(l, k, now);
     for (int i = 0; i < CLAIM_TRIES; i++) {
         struct ledger_slot *slot = ledger_find_kept(l, k->hash);
         if (slot == NULL)
-            slot = claim_once(l, set, k, now);
+            slot = claim_once(l, set, k, present);
         if (slot != NULL)
             return slot;
         pause_a_moment();

@@ -92,6 +92,9 @@ struct ledger {
     struct others_told *told;     /* this process' last events for the fleet; NULL without */
     struct proposer
         *proposer; /* of a worker (ledger_proposals.h); NULL: changes the table itself */
+    /* Of the keeper, which carries out what was done up to LEDGER_SKEW_MS ago: wall ms. Others judge
+     * the age of a claiming mark by their clocks. 0: each change is made when it is done. */
+    uint64_t present;
 };
 
 enum { LEDGER_TAG_SHIFT = 56 };

@@ -408,6 +408,26 @@ static void test_a_busy_account_sees_a_release_and_the_fleet(void **state)
 
 /* ---- the keeper is away ---- */
 
+/* A process that claims has its mark from a clock that is up to date. A keeper that is 4 s behind
+ * carries out what is 4 s old; to the mark this is no reason to be one of long ago, or of the
+ * future. */
+static void test_a_late_keeper_takes_no_place_that_another_process_claims(void **state)
+{
+    struct office *o = open_office_of(LEDGER_WAYS * 64);
+    struct addr a = addr("192.0.2.7");
+    struct ledger_key k = ledger_key_client(o->of[0], &a);
+    struct ledger_decay d = decay(o);
+    const uint64_t since = T0 + 5500, mark = since << 4 | 15;
+
+    ledger_add_offences(o->of[0], &k, &d, T0, 2);
+    for (uint64_t i = 0; i < o->book->sets * LEDGER_WAYS; i++)
+        atomic_store(&o->book->slot[i].word[WORD_KEY], mark);
+    keep(o, T0 + 4 * SECOND);
+    for (uint64_t i = 0; i < o->book->sets * LEDGER_WAYS; i++)
+        assert_int_equal(atomic_load(&o->book->slot[i].word[WORD_KEY]), mark);
+    close_office(o);
+}
+
 static void test_without_a_keeper_nothing_is_booked_and_nothing_breaks(void **state)
 {
     struct office *o = open_office();
@@ -1114,6 +1134,7 @@ int main(void)
         cmocka_unit_test(test_each_of_many_first_logins_is_known_at_once),
         cmocka_unit_test(test_a_busy_account_sees_a_release_and_the_fleet),
         cmocka_unit_test(test_without_a_keeper_nothing_is_booked_and_nothing_breaks),
+        cmocka_unit_test(test_a_late_keeper_takes_no_place_that_another_process_claims),
         cmocka_unit_test(test_while_the_keeper_is_away_a_worker_knows_its_own_bookings),
         cmocka_unit_test(test_a_flood_loses_no_withdrawal_of_a_record),
         cmocka_unit_test(test_no_worker_believes_what_the_keeper_may_not_have_removed),
