@@ -66,15 +66,12 @@ static void forgive(struct steering *s, const struct ledger_key *key, uint64_t n
         kept.flags &= ~(uint32_t)LEDGER_EXEMPT;
         undo_keep(s->undo, key, &kept, now);
     }
-    ledger_forget(s->params->ledger, key);
-    if (here.good > 0)
-        ledger_add_good(s->params->ledger, key, &d, now, here.good);
-    if (here.delivered_ms)
-        ledger_delivered(s->params->ledger, key, now);
-    if (e.pass_ms)
+    if (here.good > 0 || here.delivered_ms || here.pass_ms || here.flags & LEDGER_EXEMPT)
+        ledger_forgive(s->params->ledger, key);
+    else
+        ledger_forget(s->params->ledger, key);
+    if (e.pass_ms > here.pass_ms)
         ledger_pass(s->params->ledger, key, now, e.pass_ms);
-    if (e.flags & LEDGER_EXEMPT)
-        ledger_exempt(s->params->ledger, key, now, e.exempt_until_ms);
 }
 
 /* Reads the whole ledger. */

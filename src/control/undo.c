@@ -1,7 +1,7 @@
 /* The changes that can be taken back: a ring of the last ones, in the web process's memory.
  *
  * A release is taken back by merging what was forgotten with what is known now (ledger_merge()), so
- * offences that came since then stay; a penalty by writing the entry again with less. Amounts have
+ * offences that came since then stay; a penalty by writing the entry with less. Amounts have
  * faded meanwhile. */
 #include <math.h>
 #include <stdlib.h>
@@ -87,16 +87,24 @@ struct taking {
     uint64_t now;
 };
 
-/* Writes the entry with so much less, if it exists. */
+static bool is_offences_only(const struct ledger_entry *e)
+{
+    return !(e->good > 0 || e->turn_ms || e->debt_ms || e->delivered_ms || e->pass_ms ||
+             e->patience_ms || e->flags);
+}
+
+/* Writes the entry with so much less, if it exists. In place: good mail and an exemption stay all the
+ * while. */
 static void take_off(const struct taking *t, const struct ledger_key *k, double offences)
 {
     struct ledger_entry e;
 
-    if (!ledger_get(t->ledger, k, t->decay, t->now, &e))
+    if (!ledger_get_alone(t->ledger, k, t->decay, t->now, &e))
         return;
-    e.offences = e.offences > offences ? e.offences - offences : 0;
-    ledger_forget(t->ledger, k);
-    ledger_merge(t->ledger, k, t->decay, t->now, &e, t->now);
+    if (e.offences <= offences && is_offences_only(&e))
+        ledger_forget(t->ledger, k);
+    else
+        ledger_add_offences(t->ledger, k, t->decay, t->now, -offences);
 }
 
 static void take_back(const struct taking *t, const struct change *c, const struct kept *kept)

@@ -227,8 +227,11 @@ void allowance_forget(struct ledger *l, struct span account, uint64_t now, bool 
     struct ledger_key allowance = ledger_key_allowance(l, account);
     struct ledger_key guesses = ledger_key_account(l, account);
 
-    ledger_forget(l, &allowance);
-    ledger_forget(l, &guesses);
-    if (settled)
+    if (settled) { /* a login in between would make its network the account's first */
         ledger_settle(l, &allowance, now);
+        ledger_forget_use(l, &allowance);
+    } else {
+        ledger_forget(l, &allowance);
+    }
+    ledger_forget(l, &guesses);
 }

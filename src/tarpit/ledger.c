@@ -450,16 +450,6 @@ bool ledger_get(const struct ledger *l, const struct ledger_key *k, const struct
     return (ledger_is_shared(l) && add_others(l, k, d, now, out)) || any;
 }
 
-void ledger_forget(struct ledger *l, const struct ledger_key *k)
-{
-    struct ledger_slot *slot = ledger_find(l, k->hash);
-    uint64_t hash = k->hash;
-    if (slot != NULL && atomic_compare_exchange_strong(&slot->word[WORD_KEY], &hash, 0))
-        atomic_fetch_sub_explicit(&l->head->entries, 1, memory_order_relaxed);
-    atomic_fetch_add(&l->head->forgotten, 1);
-    ledger_others_forget(l, k);
-}
-
 bool ledger_next(const struct ledger *l, uint64_t *at, const struct ledger_decay *d, uint64_t now,
                  struct ledger_key *key, struct addr *who, struct ledger_entry *out)
 {

@@ -217,6 +217,9 @@ void ledger_merge(struct ledger *l, const struct ledger_key *k, const struct led
 
 /* Removes the entry. */
 void ledger_forget(struct ledger *l, const struct ledger_key *k);
+/* Of a client or network: forgets all but good mail, the last delivery and pass, and an exemption,
+ * which stay all the while. ledger_forget.c. */
+void ledger_forgive(struct ledger *l, const struct ledger_key *k);
 
 /* Iterates over all entries, in no order; other processes may change them meanwhile. *at is 0 at
  * first; false at the end. `who` is the address or network for those kinds. */

@@ -75,6 +75,9 @@ struct ledger_signs ledger_signs(const struct ledger *l, const struct ledger_key
 /* Sets `settled`. True if it was not set; of several concurrent calls only one gets true. */
 bool ledger_settle(struct ledger *l, const struct ledger_key *k, uint64_t now);
 
+/* Forgets what was sent and that it looked stolen; `settled` stays all the while. */
+void ledger_forget_use(struct ledger *l, const struct ledger_key *k);
+
 /* Records that a network (any hash of it) was refused, and returns how many different ones were in
  * this hour, up to 16. The result may be too low, but never too high. */
 unsigned ledger_refused_from(struct ledger *l, const struct ledger_key *k, uint64_t now,

@@ -45,6 +45,7 @@ static void flags(struct ledger *l, const struct ledger_key *k, uint64_t now)
     ledger_set_flags(l, k, now, (uint32_t)any_number, (uint32_t)any_number);
     (void)ledger_mark(l, k, now, (uint32_t)any_number, any_number);
     ledger_exempt(l, k, now, up_to(LATEST_MS));
+    ledger_forgive(l, k);
     ledger_forget(l, k);
 }
 

@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
+
 #include "tarpit/allowance.h"
 #include "tarpit/ledger_table.h"
 
@@ -469,6 +471,39 @@ static void test_a_release_forgets_what_was_sent_and_that_it_looked_stolen(void 
     ledger_close(l);
 }
 
+struct look {
+    struct ledger *l;
+    _Atomic bool ends;
+    unsigned unsettled;
+};
+
+static void *looks(void *arg)
+{
+    struct look *look = arg;
+    struct ledger_key k = ledger_key_allowance(look->l, SPAN("joe"));
+
+    while (!look->ends)
+        look->unsettled += !ledger_signs(look->l, &k, T0).settled;
+    return NULL;
+}
+
+/* A login of that moment would make its network the account's first, which is known at once. */
+static void test_an_account_that_is_at_home_is_so_while_it_is_released(void **state)
+{
+    struct look look = {open_memory(1 << 16)};
+    struct addr home = addr("192.0.2.7");
+    pthread_t other;
+
+    logs_in(look.l, &home, T0);
+    assert_int_equal(pthread_create(&other, NULL, looks, &look), 0);
+    for (int i = 0; i < 200000; i++)
+        allowance_forget(look.l, SPAN("joe"), T0, true);
+    look.ends = true;
+    assert_int_equal(pthread_join(other, NULL), 0);
+    assert_int_equal(look.unsettled, 0);
+    ledger_close(look.l);
+}
+
 /* ---- floods ---- */
 
 static void test_neither_strangers_nor_a_thiefs_logins_push_an_allowance_out(void **state)
@@ -623,6 +658,7 @@ int main(void)
         cmocka_unit_test(test_three_networks_in_as_many_hours_do_not),
         cmocka_unit_test(test_a_thiefs_networks_stay_new_while_the_account_looks_stolen),
         cmocka_unit_test(test_a_release_forgets_what_was_sent_and_that_it_looked_stolen),
+        cmocka_unit_test(test_an_account_that_is_at_home_is_so_while_it_is_released),
         cmocka_unit_test(test_neither_strangers_nor_a_thiefs_logins_push_an_allowance_out),
         cmocka_unit_test(test_processes_together_take_what_there_is_and_no_more),
         cmocka_unit_test(test_a_killed_process_loses_at_most_its_one_booking),

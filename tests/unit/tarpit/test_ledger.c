@@ -281,6 +281,35 @@ static void test_what_is_forgotten_was_never_there(void **state)
     ledger_close(l);
 }
 
+static void test_who_is_forgiven_keeps_good_mail_and_an_exemption(void **state)
+{
+    struct ledger *l = open_memory(1 << 16);
+    struct ledger_key k = client(l, "192.0.2.7"), none = client(l, "192.0.2.8");
+    struct ledger_entry e;
+
+    ledger_add_offences(l, &k, &hourly, T0, 5);
+    ledger_add_good(l, &k, &hourly, T0, 3);
+    ledger_raise_turn(l, &k, T0, T0 + HOUR, true);
+    ledger_set_debt(l, &k, T0, T0 + HOUR);
+    ledger_set_patience(l, &k, T0, 9);
+    ledger_delivered(l, &k, T0);
+    ledger_pass(l, &k, T0, T0);
+    ledger_set_flags(l, &k, T0, LEDGER_TRAPPED, 0);
+    ledger_mark(l, &k, T0, LEDGER_SUSPECT, HOUR);
+    ledger_exempt(l, &k, T0, T0 + HOUR);
+    ledger_forgive(l, &k);
+    assert_true(ledger_get(l, &k, &hourly, T0, &e));
+    assert_true(fabs(e.good - 3) < 1e-3);
+    assert_true(e.delivered_ms && e.pass_ms && e.exempt_until_ms >= T0 + HOUR);
+    assert_int_equal(e.flags, LEDGER_EXEMPT);
+    assert_true(e.offences == 0 && !e.turn_ms && !e.paced && !e.debt_ms && !e.patience_ms);
+    assert_true(ledger_mark(l, &k, T0, LEDGER_SUSPECT, HOUR));
+    ledger_forgive(l, &none);
+    assert_false(ledger_get(l, &none, &hourly, T0, &e));
+    assert_int_equal(ledger_stats(l).entries, 1);
+    ledger_close(l);
+}
+
 static void test_a_full_set_evicts_its_weakest(void **state)
 {
     struct ledger *l = open_memory(LEDGER_WAYS * 64); /* one set */
@@ -495,6 +524,7 @@ int main(void)
         cmocka_unit_test(test_keys_tell_clients_networks_and_accounts_apart),
         cmocka_unit_test(test_a_walk_finds_each_entry_with_its_address),
         cmocka_unit_test(test_what_is_forgotten_was_never_there),
+        cmocka_unit_test(test_who_is_forgiven_keeps_good_mail_and_an_exemption),
         cmocka_unit_test(test_a_full_set_evicts_its_weakest),
         cmocka_unit_test(test_exempt_indebted_and_good_entries_outlast_a_flood),
         cmocka_unit_test(test_entries_of_a_full_table_never_mix),
