@@ -112,6 +112,7 @@ static void follow_clock(struct freezer *f)
         return;
     log_warn("the clock was set by %+ld s", (long)(by / 1000));
     table_clock_was_set(f->table, by);
+    releases_clock_was_set(&f->releases, by);
     open_again(f);
 }
 

@@ -80,6 +80,22 @@ void releases_thawed(struct releases *r, uint64_t due_ms, bool given)
     }
 }
 
+void releases_clock_was_set(struct releases *r, int64_t by)
+{
+    for (size_t i = 0; i < RELEASES; i++) {
+        struct release *one = &r->at[i];
+        if (!one->left)
+            continue;
+        one->due_ms += (uint64_t)by;
+        one->begun_ms += (uint64_t)by;
+        one->told_ms += (uint64_t)by;
+    }
+    if (r->last_due_ms)
+        r->last_due_ms += (uint64_t)by;
+    if (r->late_due_ms)
+        r->late_due_ms += (uint64_t)by;
+}
+
 bool releases_under_way(const struct releases *r)
 {
     for (size_t i = 0; i < RELEASES; i++)

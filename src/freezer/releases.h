@@ -47,6 +47,9 @@ void releases_came(struct releases *r, uint64_t due_ms);
 /* A hold has left the table; `given`: a worker has it and answers it. */
 void releases_thawed(struct releases *r, uint64_t due_ms, bool given);
 
+/* The wall clock was set by `by` ms, and the holds in the table are due so much later. */
+void releases_clock_was_set(struct releases *r, int64_t by);
+
 /* Whether releases_tell() must be called, now or later. */
 bool releases_under_way(const struct releases *r);
 

@@ -208,6 +208,26 @@ static void test_a_hold_that_comes_late_is_due_at_once_also_after_the_clock_was_
     assert_in_range(late(&r, "192.0.2.7", 2 * T0), 2 * T0 - RELEASE_TELL_MS, 2 * T0);
 }
 
+static void test_releases_follow_a_clock_that_is_set(void **state)
+{
+    static const int64_t by[] = {-900000, 900000};
+
+    for (size_t i = 0; i < sizeof by / sizeof by[0]; i++) {
+        struct releases r = none();
+        const uint64_t now = T0 + (uint64_t)by[i];
+        uint64_t due = releases_due(&r, T0);
+        begin(&r, 7, "192.0.2.7", due, 2);
+        releases_clock_was_set(&r, by[i]);
+        releases_tell(&r, now + RELEASE_TELL_MS - 1);
+        assert_int_equal(count, 0); /* neither over nor silent for too long */
+        assert_int_equal(releases_due(&r, now + 1), now + 1); /* the next one is due at once */
+        releases_thawed(&r, due + (uint64_t)by[i], true);
+        releases_thawed(&r, due + (uint64_t)by[i], true);
+        releases_tell(&r, now + 2);
+        heard_last(7, 2, true);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +239,7 @@ int main(void)
         cmocka_unit_test(test_two_releases_at_once_have_their_own_numbers),
         cmocka_unit_test(test_a_release_of_the_same_clients_ends_the_earlier_one),
         cmocka_unit_test(test_one_more_than_there_is_room_for_ends_one_with_what_it_has),
+        cmocka_unit_test(test_releases_follow_a_clock_that_is_set),
         cmocka_unit_test(test_a_hold_that_comes_late_counts_in_the_release_under_way),
         cmocka_unit_test(test_a_hold_that_comes_after_the_end_of_its_release_counts_in_no_other),
         cmocka_unit_test(test_a_hold_that_comes_late_is_due_at_once_also_after_the_clock_was_set),
