@@ -97,11 +97,13 @@ static bool is_offences_only(const struct ledger_entry *e)
  * while. */
 static void take_off(const struct taking *t, const struct ledger_key *k, double offences)
 {
-    struct ledger_entry e;
+    struct ledger_entry here, all;
 
-    if (!ledger_get_alone(t->ledger, k, t->decay, t->now, &e))
+    if (!ledger_get_alone(t->ledger, k, t->decay, t->now, &here))
         return;
-    if (e.offences <= offences && is_offences_only(&e))
+    /* To forget is to forget what other members of the fleet know, too. Amounts are rounded. */
+    ledger_get(t->ledger, k, t->decay, t->now, &all);
+    if (all.offences < offences + 0.001 && is_offences_only(&all))
         ledger_forget(t->ledger, k);
     else
         ledger_add_offences(t->ledger, k, t->decay, t->now, -offences);

@@ -337,14 +337,14 @@ void orderbook_account_released(struct orderbook *s, uint64_t account, uint64_t 
     }
     if (!to)
         to = free && accounts < ORDER_ACCOUNTS ? free : oldest;
-    if (!to)
+    if (!to || (to->id == account && has_account(to, now) && to->stamp_ms >= stamp_ms))
         return;
     write_place(s, to, &o, true);
     s->heard[to - s->place] = to->check;
     list_forgets(s);
 }
 
-bool orderbook_hear(struct orderbook *s, struct order_kept *o)
+bool orderbook_hear(struct orderbook *s, uint64_t now, struct order_kept *o)
 {
     for (uint32_t i = 0; i < ORDER_PLACES; i++) {
         if (s->place[i].id == 0 || s->place[i].check == s->heard[i]) /* nearly all */
@@ -353,6 +353,8 @@ bool orderbook_hear(struct orderbook *s, struct order_kept *o)
         if (p.check != check_of(s, &p)) /* it is being written */
             continue;
         s->heard[i] = p.check;
+        if (p.verb == ORDER_ACCOUNT && !has_account(&p, now))
+            continue;
         list_forgets(s);
         read_place(&p, o);
         return true;

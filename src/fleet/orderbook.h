@@ -86,14 +86,15 @@ enum order_took {
 enum order_took orderbook_take(struct orderbook *s, const struct order_kept *o, bool own,
                                uint64_t now);
 
-/* The account was released at this member. The oldest such release makes room for it. */
+/* The account was released at this member. The oldest such release makes room for it; a later one of
+ * the same account stays. */
 void orderbook_account_released(struct orderbook *s, uint64_t account, uint64_t stamp_ms,
                                 uint64_t now);
 
 /* The next order that another fleet process of this mired has taken and this one has not heard of,
- * or the next release of an account, also from before this mired's start. From then on
- * orderbook_forgot() knows the order. False: there is none. */
-bool orderbook_hear(struct orderbook *s, struct order_kept *o);
+ * or the next release of an account that is remembered, also from before this mired's start. From
+ * then on orderbook_forgot() knows the order. False: there is none. */
+bool orderbook_hear(struct orderbook *s, uint64_t now, struct order_kept *o);
 
 /* The latest order of that kind; false: none. */
 bool orderbook_of(const struct orderbook *s, const struct network *n, bool release, uint64_t now,

@@ -386,7 +386,7 @@ void orders_hear(struct fleet *f)
 {
     struct order_kept o;
 
-    while (orderbook_hear(f->params->orderbook, &o)) {
+    while (orderbook_hear(f->params->orderbook, fleet_now(f), &o)) {
         if (o.verb == ORDER_ACCOUNT)
             release_usage(f, o.id, o.stamp_ms);
         else

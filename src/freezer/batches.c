@@ -123,11 +123,13 @@ bool batch_thaw(struct freezer *f)
 
 /* ---- freezing ---- */
 
-/* A connection that was on its way when its client was released is due now. */
+/* A connection that was on its way when its client was released is due now. A release of many holds
+ * takes its time, in which the freezer may not read what is on its way: so it counts until its end. */
 static uint64_t due_of(struct freezer *f, const struct handoff_item *item)
 {
     if (item->due_ms <= f->loop.wall ||
-        !released_lately(&f->released, &item->remote, 0, f->loop.now))
+        !(releases_concern(&f->releases, &item->remote) ||
+          released_lately(&f->released, &item->remote, 0, f->loop.now)))
         return item->due_ms;
     return releases_late(&f->releases, &item->remote, f->loop.wall);
 }

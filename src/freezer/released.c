@@ -3,12 +3,27 @@
 
 #include <stddef.h>
 
+static bool is_same(const struct network *a, const struct network *b)
+{
+    return a->bits == b->bits && addr_equal(&a->base, &b->base);
+}
+
+/* Where the network is, or the oldest place. */
+static size_t place_for(struct released *r, const struct network *n, uint64_t now)
+{
+    for (size_t i = 0; i < RELEASED_PLACES; i++)
+        if (r->last[i].until > now && is_same(&r->last[i].network, n))
+            return i;
+    size_t oldest = r->next++ % RELEASED_PLACES;
+    if (r->last[oldest].until > now)
+        r->all_until = r->last[oldest].until;
+    return oldest;
+}
+
 void released_note(struct released *r, const struct network *n, uint64_t now)
 {
-    size_t place = r->next++ % RELEASED_PLACES;
+    size_t place = place_for(r, n, now);
 
-    if (r->last[place].until > now)
-        r->all_until = r->last[place].until;
     r->last[place].network = *n;
     r->last[place].until = now + RELEASED_MS;
 }

@@ -3,7 +3,8 @@
  * neither. Both remember it for RELEASED_MS, and answer at once what arrives meanwhile.
  *
  * A process counts as one that has released only if it was silent for no longer than 1.5 s
- * (control/holders.h); what it sent before is then here within RELEASED_MS. Not thread-safe. Time is
+ * (control/holders.h); what it sent before is then here within RELEASED_MS, unless it cannot be read
+ * because a large release is under way (releases.h). Not thread-safe. Time is
  * an argument: monotonic ms. */
 #ifndef MIRED_FREEZER_RELEASED_H
 #define MIRED_FREEZER_RELEASED_H
@@ -13,7 +14,7 @@
 
 #include "base/addr.h"
 
-enum { RELEASED_PLACES = 64, RELEASED_MS = 2000 };
+enum { RELEASED_PLACES = 256, RELEASED_MS = 2000 };
 
 struct released {
     struct {
@@ -24,7 +25,7 @@ struct released {
     uint64_t all_until; /* until then everybody counts as released */
 };
 
-/* More releases than there are places release everybody for as long as those that had to go would
+/* A network that was released before has the place that it had. More releases than there are places release everybody for as long as those that had to go would
  * have counted: a hold that ends early does less harm than a released client that still waits. */
 void released_note(struct released *r, const struct network *n, uint64_t now);
 

@@ -47,6 +47,14 @@ void releases_begin(struct releases *r, uint64_t tag, const struct network *n, u
                               .left = count};
 }
 
+bool releases_concern(const struct releases *r, const struct addr *client)
+{
+    for (size_t i = 0; i < RELEASES; i++)
+        if (r->at[i].left && network_concerns(&r->at[i].network, client))
+            return true;
+    return false;
+}
+
 /* What belongs to none has a time of its own, so that no release counts it. One time serves for
  * many: each further one is a millisecond later. */
 uint64_t releases_late(struct releases *r, const struct addr *client, uint64_t now)

@@ -38,6 +38,9 @@ uint64_t releases_due(struct releases *r, uint64_t now);
 void releases_begin(struct releases *r, uint64_t tag, const struct network *n, uint64_t due_ms,
                     uint32_t count, uint64_t now);
 
+/* Whether a release of this client is under way. */
+bool releases_concern(const struct releases *r, const struct addr *client);
+
 /* A hold of this client comes into the table when its client has been released already: when it is
  * due. It belongs to the release of its client that is under way, if there is one: releases_came(),
  * when it is in the table, adds it to that. Otherwise nobody counts it any more. */

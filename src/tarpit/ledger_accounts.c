@@ -106,9 +106,9 @@ static uint64_t kept_word(const struct ledger_slot *kept, enum ledger_word w, ui
     return ledger_tag(hash) | (kept ? ledger_payload(kept, w, hash) : 0);
 }
 
-/* Gives the place of an account that nobody uses the ledger's words, one by one. A word that another
- * worker changes meanwhile stays as that one has made it. So no worker has to wait for one that the
- * system has stopped while it does this. */
+/* Copies the ledger's words into the account's place while nobody uses that, one by one. A word that
+ * another worker changes meanwhile stays as that one has made it. So no worker has to wait for one
+ * that the system has stopped while it does this. */
 static void refresh(struct accounts *a, const struct ledger *l, struct account_place *p,
                     uint64_t hash, uint64_t now)
 {

@@ -48,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         size_t len = orderbook_write(&o, text);
         assert(len < sizeof text && orderbook_read((struct span){text, len}, &again));
     }
-    while (orderbook_hear(b, &o))
+    while (orderbook_hear(b, T0, &o))
         assert(o.verb == ORDER_ACCOUNT && o.id == 0x123a && o.stamp_ms == T0);
     mine.stamp_ms = T0 + 1;
     if (orderbook_take(b, &mine, true, T0 + 1) == ORDER_TAKEN)

@@ -80,21 +80,25 @@ static void test_more_releases_than_there_is_room_for_lose_none(void **state)
         snprintf(whom, sizeof whom, "192.0.2.%d", i);
         note(&r, whom, T0 + (uint64_t)i);
     }
-    assert_false(was(&r, "198.51.100.7", 0, T0 + 100));
-    note(&r, "192.0.2.200", T0 + 100); /* 192.0.2.0 has to go: until its end everybody counts */
+    note(&r, "192.0.2.0", T0); /* has its place already */
+    assert_false(was(&r, "198.51.100.7", 0, T0 + 300));
+    note(&r, "203.0.113.7", T0 + 300); /* 192.0.2.0 has to go: until its end everybody counts */
     assert_true(was(&r, "192.0.2.0", 0, T0 + RELEASED_MS - 1));
     assert_true(was(&r, "198.51.100.7", 0, T0 + RELEASED_MS - 1));
     assert_false(was(&r, "198.51.100.7", 0, T0 + RELEASED_MS));
     assert_true(was(&r, "192.0.2.1", 0, T0 + RELEASED_MS));
-    assert_true(was(&r, "192.0.2.200", 0, T0 + RELEASED_MS + 99));
+    assert_true(was(&r, "203.0.113.7", 0, T0 + RELEASED_MS + 299));
 }
 
 static void test_places_of_releases_that_are_over_are_used_again(void **state)
 {
     struct released r = {0};
+    char whom[32];
 
-    for (int i = 0; i < 2 * RELEASED_PLACES; i++)
-        note(&r, "192.0.2.7", T0 + (uint64_t)i / RELEASED_PLACES * RELEASED_MS);
+    for (int i = 0; i < 2 * RELEASED_PLACES; i++) {
+        snprintf(whom, sizeof whom, "192.0.2.%d", i % RELEASED_PLACES);
+        note(&r, whom, T0 + (uint64_t)i / RELEASED_PLACES * RELEASED_MS);
+    }
     assert_false(was(&r, "198.51.100.7", 0, T0 + RELEASED_MS));
 }
 
