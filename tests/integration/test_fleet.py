@@ -1046,6 +1046,18 @@ def guess(m, source, name=ACCOUNT):
         assert c.login(name, "wrong").code == 535
 
 
+def test_a_penalty_that_is_taken_back_leaves_what_other_members_know(redis, fleet):
+    one, two = fleet(redis())
+    address = ports.stranger()
+    assert two.control("penalise", address, "--offences", "8").returncode == 0
+    until(lambda: offences(one, address) > 7)
+    for _ in range(8):  # amounts are rounded, this way or that
+        assert one.control("penalise", address, "--offences", "5").returncode == 0
+        assert offences(one, address) > 12
+        assert one.control("penalise", address, "--undo").returncode == 0
+        assert 7 < offences(one, address) < 9
+
+
 @pytest.mark.long
 def test_the_release_of_an_account_reaches_all_members(redis, fleet):
     """What it has sent, guesses and new networks are forgotten everywhere, and nobody brings them back."""
