@@ -263,6 +263,11 @@ const char *network_format(const struct network *n, char text[ADDR_TEXT])
     return text;
 }
 
+bool network_equal(const struct network *a, const struct network *b)
+{
+    return a->bits == b->bits && addr_equal(&a->base, &b->base);
+}
+
 bool network_contains(const struct network *n, const struct addr *a)
 {
     if (n->base.family != a->family)

@@ -84,6 +84,8 @@ bool network_has_host_bits(struct span text, struct network *right);
 
 const char *network_format(const struct network *n, char text[ADDR_TEXT]);
 
+bool network_equal(const struct network *a, const struct network *b);
+
 bool network_contains(const struct network *n, const struct addr *a);
 
 /* Whether the network contains the address or its addr_inner(). */

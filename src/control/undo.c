@@ -77,8 +77,7 @@ void undo_keep(struct undo *u, const struct ledger_key *k, const struct ledger_e
 
 static bool is_about(const struct change *c, enum undo_kind kind, const struct network *n)
 {
-    return c->at && c->kind == kind && c->about.bits == n->bits &&
-           addr_equal(&c->about.base, &n->base);
+    return c->at && c->kind == kind && network_equal(&c->about, n);
 }
 
 struct taking {

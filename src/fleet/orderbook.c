@@ -189,6 +189,7 @@ static void read_place(const struct place *p, struct order_kept *o)
     memcpy(o->network.base.octets, p->octets, sizeof p->octets);
 }
 
+/* This process has heard of it then. */
 static void write_place(struct orderbook *s, struct place *p, const struct order_kept *o, bool own)
 {
     struct place q = {.id = o->id,
@@ -202,6 +203,8 @@ static void write_place(struct orderbook *s, struct place *p, const struct order
     memcpy(q.octets, o->network.base.octets, sizeof q.octets);
     q.check = check_of(s, &q);
     *p = q;
+    s->heard[p - s->place] = q.check;
+    list_forgets(s);
 }
 
 /* The end of an order is remembered, because an earlier one may still arrive. */
@@ -242,9 +245,7 @@ static bool has_account(const struct place *p, uint64_t now)
 
 static bool is_of(const struct order_kept *o, const struct network *n, bool release)
 {
-    return (o->verb == ORDER_RELEASE) == release && o->network.bits == n->bits &&
-           o->network.base.family == n->base.family &&
-           memcmp(o->network.base.octets, n->base.octets, sizeof n->base.octets) == 0;
+    return (o->verb == ORDER_RELEASE) == release && network_equal(&o->network, n);
 }
 
 /* Two orders may have the same time; then each member must choose the same one. */
@@ -312,8 +313,6 @@ enum order_took orderbook_take(struct orderbook *s, const struct order_kept *o, 
     if (!p)
         return took;
     write_place(s, p, o, own);
-    s->heard[p - s->place] = p->check;
-    list_forgets(s);
     return ORDER_TAKEN;
 }
 
@@ -340,8 +339,6 @@ void orderbook_account_released(struct orderbook *s, uint64_t account, uint64_t 
     if (!to || (to->id == account && has_account(to, now) && to->stamp_ms >= stamp_ms))
         return;
     write_place(s, to, &o, true);
-    s->heard[to - s->place] = to->check;
-    list_forgets(s);
 }
 
 bool orderbook_hear(struct orderbook *s, uint64_t now, struct order_kept *o)

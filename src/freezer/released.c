@@ -3,16 +3,11 @@
 
 #include <stddef.h>
 
-static bool is_same(const struct network *a, const struct network *b)
-{
-    return a->bits == b->bits && addr_equal(&a->base, &b->base);
-}
-
 /* Where the network is, or the oldest place. */
 static size_t place_for(struct released *r, const struct network *n, uint64_t now)
 {
     for (size_t i = 0; i < RELEASED_PLACES; i++)
-        if (r->last[i].until > now && is_same(&r->last[i].network, n))
+        if (r->last[i].until > now && network_equal(&r->last[i].network, n))
             return i;
     size_t oldest = r->next++ % RELEASED_PLACES;
     if (r->last[oldest].until > now)

@@ -25,8 +25,9 @@ struct released {
     uint64_t all_until; /* until then everybody counts as released */
 };
 
-/* A network that was released before has the place that it had. More releases than there are places release everybody for as long as those that had to go would
- * have counted: a hold that ends early does less harm than a released client that still waits. */
+/* A network that was released before keeps its place. More releases than there are places release
+ * everybody for as long as those that had to go would have counted: a hold that ends early does less
+ * harm than a released client that still waits. */
 void released_note(struct released *r, const struct network *n, uint64_t now);
 
 /* Whether this client was released within the last RELEASED_MS, at `since` or later. */

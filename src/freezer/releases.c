@@ -47,21 +47,28 @@ void releases_begin(struct releases *r, uint64_t tag, const struct network *n, u
                               .left = count};
 }
 
-bool releases_concern(const struct releases *r, const struct addr *client)
+/* The one of this client that is under way; NULL: none. */
+static const struct release *release_of(const struct releases *r, const struct addr *client)
 {
     for (size_t i = 0; i < RELEASES; i++)
         if (r->at[i].left && network_concerns(&r->at[i].network, client))
-            return true;
-    return false;
+            return &r->at[i];
+    return NULL;
+}
+
+bool releases_concern(const struct releases *r, const struct addr *client)
+{
+    return release_of(r, client) != NULL;
 }
 
 /* What belongs to none has a time of its own, so that no release counts it. One time serves for
  * many: each further one is a millisecond later. */
 uint64_t releases_late(struct releases *r, const struct addr *client, uint64_t now)
 {
-    for (size_t i = 0; i < RELEASES; i++)
-        if (r->at[i].left && network_concerns(&r->at[i].network, client))
-            return r->at[i].due_ms;
+    const struct release *one = release_of(r, client);
+
+    if (one)
+        return one->due_ms;
     if (now > r->late_due_ms + RELEASE_TELL_MS || r->late_due_ms > now + RELEASE_TELL_MS)
         r->late_due_ms = releases_due(r, now);
     return r->late_due_ms;

@@ -28,8 +28,7 @@ static struct network *find(const struct suspects *s, const struct network *n)
 {
     uint32_t i = slot_of(s, n);
 
-    while (s->slot[i].bits != EMPTY &&
-           !(s->slot[i].bits == n->bits && addr_equal(&s->slot[i].base, &n->base)))
+    while (s->slot[i].bits != EMPTY && !network_equal(&s->slot[i], n))
         i = (i + 1) & (s->size - 1);
     return &s->slot[i];
 }

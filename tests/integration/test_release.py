@@ -188,8 +188,8 @@ def test_release_counts_the_frozen_holds_that_were_answered(frozen, cable):
 
 
 @pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "able")
-@pytest.mark.parametrize("whom", [f"{source(0).rsplit('.', 1)[0]}.0/24", "--all"])
-def test_a_release_that_meets_holds_on_their_way_to_the_freezer_ends_them_too(frozen, cable, whom):
+@pytest.mark.parametrize("target", [f"{source(0).rsplit('.', 1)[0]}.0/24", "--all"])
+def test_a_release_that_meets_holds_on_their_way_to_the_freezer_ends_them_too(frozen, cable, target):
     """Each is in a packet of its own. The freezer reads one in a turn, and the release after the first."""
     m = frozen(time=280, workers=1)
     with contextlib.ExitStack() as stack:
@@ -200,7 +200,7 @@ def test_a_release_that_meets_holds_on_their_way_to_the_freezer_ends_them_too(fr
         for n in range(1, 6):
             on_their_way.append(ask(m.port, n))
             m.log.wait(f"client={source(n)} .*what=freezes")
-        order = [BUILD / "mirectl", "-s", m.folder / "run" / "control", "release", whom]
+        order = [BUILD / "mirectl", "-s", m.folder / "run" / "control", "release", target]
         with subprocess.Popen(order, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as asked:
             assert told(ordinary)  # the worker has read the release, and the freezer's copy waits
             os.kill(pid, signal.SIGCONT)

@@ -238,16 +238,25 @@ static void test_the_lies_of_other_members_are_bounded(void **state)
     orderbook_close(b);
 }
 
+/* With a new file, whose name comes into the template. */
+static struct orderbook *open_at(char file[])
+{
+    struct orderbook *b;
+
+    close(mkstemp(file));
+    unlink(file);
+    assert_int_equal(orderbook_open(&b, file), 0);
+    return b;
+}
+
 static void test_orders_are_carried_out_once_and_survive_a_restart(void **state)
 {
     char path[] = "/tmp/mired-orders-XXXXXX";
     struct orderbook *b;
     struct order_kept o, first, second;
 
-    close(mkstemp(path));
-    unlink(path);
     now = START;
-    assert_int_equal(orderbook_open(&b, path), 0);
+    b = open_at(path);
     first = order(ORDER_EXEMPT, "192.0.2.7/32", 0);
     now++;
     second = order(ORDER_RELEASE, "192.0.2.7/32", 0);
@@ -407,9 +416,7 @@ static void test_a_release_forgets_what_was_said_before_it(void **state)
     struct orderbook *b;
     struct order_kept o;
 
-    close(mkstemp(file));
-    unlink(file);
-    assert_int_equal(orderbook_open(&b, file), 0);
+    b = open_at(file);
     now = START;
     assert_int_equal(orderbook_last_forgot(b), 0);
     assert_false(is_forgotten(b, "192.0.2.7/32", START));
@@ -505,9 +512,7 @@ static void test_a_later_fleet_process_knows_what_an_earlier_one_has_taken(void 
     struct orderbook *b;
     struct order_kept o;
 
-    close(mkstemp(file));
-    unlink(file);
-    assert_int_equal(orderbook_open(&b, file), 0);
+    b = open_at(file);
     now = START + 1000;
     assert_int_equal(in_process(b, take_releases), 0);
     assert_int_equal(in_process(b, know_releases), 0);
@@ -559,9 +564,7 @@ static void test_a_later_fleet_process_knows_which_accounts_were_released(void *
     struct order_kept o;
     uint32_t at = 0;
 
-    close(mkstemp(file));
-    unlink(file);
-    assert_int_equal(orderbook_open(&b, file), 0);
+    b = open_at(file);
     now = START;
     assert_int_equal(in_process(b, release_account), 0);
     assert_int_equal(in_process(b, know_account), 0);

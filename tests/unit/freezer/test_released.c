@@ -12,11 +12,11 @@
 
 enum { T0 = 1000000 };
 
-static void note(struct released *r, const char *whom, uint64_t now)
+static void note(struct released *r, const char *network, uint64_t now)
 {
     struct network n;
 
-    assert_true(network_parse(span_of(whom), &n));
+    assert_true(network_parse(span_of(network), &n));
     released_note(r, &n, now);
 }
 
@@ -40,10 +40,10 @@ static void test_a_client_counts_as_released_for_two_seconds(void **state)
     assert_false(was(&r, "192.0.2.8", 0, T0));
 }
 
-static void test_whom_a_release_of_a_network_or_of_everybody_concerns(void **state)
+static void test_which_clients_a_release_of_a_network_or_of_everybody_concerns(void **state)
 {
     static const struct {
-        const char *whom, *client;
+        const char *network, *client;
         bool counts;
     } cases[] = {
         {"192.0.2.0/24", "192.0.2.7", true},    {"192.0.2.0/24", "192.0.3.7", false},
@@ -54,9 +54,9 @@ static void test_whom_a_release_of_a_network_or_of_everybody_concerns(void **sta
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct released r = {0};
-        note(&r, cases[i].whom, T0);
+        note(&r, cases[i].network, T0);
         if (was(&r, cases[i].client, 0, T0) != cases[i].counts)
-            fail_msg("%s of %s", cases[i].client, cases[i].whom);
+            fail_msg("%s of %s", cases[i].client, cases[i].network);
     }
 }
 
@@ -74,11 +74,11 @@ static void test_a_hold_that_began_after_the_release_is_none_of_it(void **state)
 static void test_more_releases_than_there_is_room_for_lose_none(void **state)
 {
     struct released r = {0};
-    char whom[32];
+    char network[32];
 
     for (int i = 0; i < RELEASED_PLACES; i++) {
-        snprintf(whom, sizeof whom, "192.0.2.%d", i);
-        note(&r, whom, T0 + (uint64_t)i);
+        snprintf(network, sizeof network, "192.0.2.%d", i);
+        note(&r, network, T0 + (uint64_t)i);
     }
     note(&r, "192.0.2.0", T0); /* has its place already */
     assert_false(was(&r, "198.51.100.7", 0, T0 + 300));
@@ -93,11 +93,11 @@ static void test_more_releases_than_there_is_room_for_lose_none(void **state)
 static void test_places_of_releases_that_are_over_are_used_again(void **state)
 {
     struct released r = {0};
-    char whom[32];
+    char network[32];
 
     for (int i = 0; i < 2 * RELEASED_PLACES; i++) {
-        snprintf(whom, sizeof whom, "192.0.2.%d", i % RELEASED_PLACES);
-        note(&r, whom, T0 + (uint64_t)i / RELEASED_PLACES * RELEASED_MS);
+        snprintf(network, sizeof network, "192.0.2.%d", i % RELEASED_PLACES);
+        note(&r, network, T0 + (uint64_t)i / RELEASED_PLACES * RELEASED_MS);
     }
     assert_false(was(&r, "198.51.100.7", 0, T0 + RELEASED_MS));
 }
@@ -106,7 +106,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_client_counts_as_released_for_two_seconds),
-        cmocka_unit_test(test_whom_a_release_of_a_network_or_of_everybody_concerns),
+        cmocka_unit_test(test_which_clients_a_release_of_a_network_or_of_everybody_concerns),
         cmocka_unit_test(test_a_hold_that_began_after_the_release_is_none_of_it),
         cmocka_unit_test(test_more_releases_than_there_is_room_for_lose_none),
         cmocka_unit_test(test_places_of_releases_that_are_over_are_used_again),

@@ -238,11 +238,11 @@ static void test_a_connection_that_comes_back_without_room_hears_its_reply_and_4
     }
 }
 
-static void release(const char *whom)
+static void release(const char *network)
 {
-    struct note n = {.kind = NOTE_RELEASE, .len = (uint32_t)strlen(whom)};
+    struct note n = {.kind = NOTE_RELEASE, .len = (uint32_t)strlen(network)};
 
-    memcpy(n.text, whom, n.len);
+    memcpy(n.text, network, n.len);
     held_release(f.w, &n);
 }
 
