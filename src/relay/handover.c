@@ -101,7 +101,8 @@ static void finish(struct handover *h)
     struct partial_delivery *partial = h->relay->params.partial;
     uint64_t now = h->relay->params.loop->wall;
     struct outcome_part only = {0}, *part = &only;
-    struct relay_result result = {.reply = reply_make(REPLY_BACKEND_DOWN, (struct span){0})};
+    struct relay_result result = {.reply = reply_make(REPLY_BACKEND_DOWN, (struct span){0}),
+                                  .of = h};
 
     if (h->parts > 1)
         part = calloc(h->parts, sizeof *part);
@@ -292,8 +293,28 @@ static void identify(struct job_identity *identity)
 {
     struct handover *h = container_of(identity, struct handover, identity);
 
-    spool_identify(h->spool, &identity->hash, &identity->named);
+    struct spool_identity is;
+
+    spool_identify(h->spool, &is);
+    identity->hash = is.hash;
+    identity->signatures = is.signatures;
+    identity->named = is.named;
     identity->known = true;
+}
+
+/* Who sends a message: its account or else its network, under the key that all records have. */
+static uint64_t source_of(const struct handover *h, const struct relay_message *m)
+{
+    struct addr network = addr_network(&m->client);
+    struct span name =
+        m->user.len ? m->user : (struct span){(char *)network.octets, sizeof network.octets};
+    struct siphash hash;
+
+    siphash_start(&hash, partial_key(h->relay->params.partial));
+    siphash_add(&hash, m->user.len ? "account" : "network", 7);
+    siphash_add(&hash, name.at, name.len);
+    uint64_t source = siphash_end(&hash);
+    return source && source != UINT64_MAX ? source : 1;
 }
 
 /* The part's recipients are those of its envelope. */
@@ -416,6 +437,8 @@ struct handover *relay_send(struct relay *r, struct relay_message *m,
     h->spool = m->spool;
     h->header = m->header;
     h->identity.find = identify;
+    h->identity.source = source_of(h, m);
+    h->identity.vouched = m->vouched;
     h->names = m->names;
     h->socket = m->socket;
     h->begun_ms = r->params.loop->now;
@@ -433,6 +456,21 @@ struct handover *relay_send(struct relay *r, struct relay_message *m,
 }
 
 /* ---- for the worker ---- */
+
+bool relay_next_taken(const struct relay_result *result, struct relay_taken *i)
+{
+    for (; i->part < result->of->parts; i->part++, i->at = 0) {
+        const struct job *job = &result->of->part[i->part].delivery.job;
+        if (i->at == 0)
+            i->to = (struct envelope_recipient){0};
+        while (envelope_next(job->envelope, &i->to))
+            if (job->recipient[i->at++].fate == FATE_DONE) {
+                i->address = i->to.address;
+                return true;
+            }
+    }
+    return false;
+}
 
 void relay_unheard(struct handover *h)
 {

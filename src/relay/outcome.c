@@ -81,15 +81,57 @@ static void count(struct tally *t, const struct outcome_part *part)
     }
 }
 
+/* By whom a record counts. The octets alone prove nothing: anybody who knows a message can send it
+ * before its sender does, without its signatures and from an address that the backend distrusts, and
+ * hang up. The backend throws this copy away, and its record would answer the message itself. */
+enum believer {
+    BY_SENDER, /* the same account or network, with the same octets */
+    BY_SIGNED, /* everybody, with the same signatures, too: another network of a pool */
+    BY_ALL,    /* everybody, with the same octets: its sender is vouched for */
+    BELIEVERS
+};
+
+/* The name of the job's message in such records; 0: it has none. Without a Message-ID there is one
+ * record, which any client that delivers the message withdraws, and which says itself whose it is. */
+static uint64_t name_of(const struct job *j, struct partial_delivery *s, enum believer by)
+{
+    const struct job_identity *is = identity_of(j);
+    uint64_t with[3] = {(uint64_t)by, is->hash, by == BY_SENDER ? is->source : is->signatures};
+
+    if (by == BY_ALL) /* as in files of earlier versions */
+        return is->hash;
+    if (!is->named || (by == BY_SIGNED && !is->signatures))
+        return 0;
+    return siphash(partial_key(s), with, sizeof with);
+}
+
+static struct partial_message message_of(const struct job *j, uint64_t name)
+{
+    const struct job_identity *is = identity_of(j);
+
+    return is->named ? partial_named(name) : partial_nameless(name, is->vouched ? 0 : is->source);
+}
+
+static bool was_delivered(const struct job *j, struct partial_delivery *s, struct span recipient,
+                          uint64_t now)
+{
+    for (int by = 0; by < BELIEVERS; by++) {
+        uint64_t name = name_of(j, s, (enum believer)by);
+        if (name && partial_was_delivered(s, envelope_sender(j->envelope), recipient,
+                                          message_of(j, name), now))
+            return true;
+    }
+    return false;
+}
+
 uint32_t outcome_begin(struct job *j, struct partial_delivery *s, uint64_t now)
 {
     struct envelope_recipient to = {0};
     uint32_t left = 0;
 
     for (uint32_t i = 0; envelope_next(j->envelope, &to); i++) {
-        struct span sender = envelope_sender(j->envelope);
-        if (partial_is_marked(s, sender, to.address, now) &&
-            partial_was_delivered(s, sender, to.address, hash_of(j), identity_of(j)->named, now))
+        if (partial_is_marked(s, envelope_sender(j->envelope), to.address, now) &&
+            was_delivered(j, s, to.address, now))
             j->recipient[i].fate = FATE_HAS_IT;
         else
             left++;
@@ -102,14 +144,22 @@ static bool has_it(const struct job *j, uint32_t i)
     return j->recipient[i].fate == FATE_DONE || j->recipient[i].fate == FATE_HAS_IT;
 }
 
+/* Whether this client's records of the message have that name. */
+static bool notes_as(const struct job *j, enum believer by)
+{
+    return (by == BY_ALL) == (identity_of(j)->vouched || !identity_of(j)->named);
+}
+
 static void note(const struct job *j, struct partial_delivery *s, uint64_t now)
 {
-    struct envelope_recipient to = {0};
-
-    for (uint32_t i = 0; envelope_next(j->envelope, &to); i++)
-        if (has_it(j, i))
-            partial_delivered(s, envelope_sender(j->envelope), to.address, hash_of(j),
-                              identity_of(j)->named, now);
+    for (int by = 0; by < BELIEVERS; by++) {
+        uint64_t name = notes_as(j, (enum believer)by) ? name_of(j, s, (enum believer)by) : 0;
+        struct envelope_recipient to = {0};
+        for (uint32_t i = 0; name && envelope_next(j->envelope, &to); i++)
+            if (has_it(j, i))
+                partial_delivered(s, envelope_sender(j->envelope), to.address, message_of(j, name),
+                                  now);
+    }
 }
 
 void outcome_note(const struct job *j, struct partial_delivery *s, uint64_t now)
@@ -123,11 +173,27 @@ void outcome_note(const struct job *j, struct partial_delivery *s, uint64_t now)
  * With a Message-ID it would be the same one, from a client that has not heard the 250. */
 static void forget(const struct job *j, struct partial_delivery *s)
 {
+    bool named = identity_of(j)->named;
+
+    for (int by = 0; by < BELIEVERS; by++) {
+        uint64_t name = notes_as(j, (enum believer)by) ? name_of(j, s, (enum believer)by) : 0;
+        struct envelope_recipient to = {0};
+        for (uint32_t i = 0; name && envelope_next(j->envelope, &to); i++)
+            if (j->recipient[i].fate == FATE_DONE || !named)
+                partial_forget(s, envelope_sender(j->envelope), to.address, name);
+    }
+}
+
+/* Whether another client, in whose record this one did not believe, may have left one of a message
+ * without a Message-ID. */
+static bool leaves_an_alarm(const struct job *j, const struct partial_delivery *s, uint64_t now)
+{
     struct envelope_recipient to = {0};
 
-    for (uint32_t i = 0; envelope_next(j->envelope, &to); i++)
-        if (j->recipient[i].fate == FATE_DONE || !identity_of(j)->named)
-            partial_forget(s, envelope_sender(j->envelope), to.address, hash_of(j));
+    while (envelope_next(j->envelope, &to))
+        if (partial_is_marked(s, envelope_sender(j->envelope), to.address, now))
+            return !identity_of(j)->named;
+    return false;
 }
 
 static enum partial_group group_of(enum fate fate)
@@ -223,7 +289,7 @@ struct reply outcome_end(const struct outcome_part *part, size_t parts, struct p
     *before = t.has;
     if (t.all && have == t.all) {
         for (size_t i = 0; i < parts; i++)
-            if (parts > 1 || t.has)
+            if (parts > 1 || t.has || leaves_an_alarm(part[i].job, s, now))
                 forget(part[i].job, s);
         return t.done ? t.first_done : reply_make(REPLY_OK, (struct span){0});
     }

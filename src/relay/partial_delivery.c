@@ -210,13 +210,15 @@ static uint64_t mark(struct partial_delivery *s, struct span sender, struct span
     return key;
 }
 
+/* A record without a Message-ID is told to no other member, so nobody needs its mark. */
 void partial_delivered(struct partial_delivery *s, struct span sender, struct span recipient,
-                       uint64_t message, bool named, uint64_t now)
+                       struct partial_message message, uint64_t now)
 {
     uint64_t marked = mark(s, sender, recipient, now);
 
-    partial_put(s, make_key(s, DELIVERED, sender, recipient, message), marked, now + s->keep_ms,
-                named ? DELIVERED : 0, now);
+    partial_put(s, make_key(s, DELIVERED, sender, recipient, message.name),
+                message.named ? marked : message.source, now + s->keep_ms,
+                message.named ? DELIVERED : 0, now);
 }
 
 bool partial_is_marked(const struct partial_delivery *s, struct span sender, struct span recipient,
@@ -236,15 +238,17 @@ void partial_forget(struct partial_delivery *s, struct span sender, struct span 
 /* Records of other members count only for messages with a Message-ID: a member that knows the
  * octets of an alarm could say in advance that it was delivered. */
 bool partial_was_delivered(const struct partial_delivery *s, struct span sender,
-                           struct span recipient, uint64_t message, bool named, uint64_t now)
+                           struct span recipient, struct partial_message message, uint64_t now)
 {
-    uint64_t key = make_key(s, DELIVERED, sender, recipient, message), value;
+    uint64_t key = make_key(s, DELIVERED, sender, recipient, message.name), value;
     uint32_t flags;
 
-    if (s->may_believe && !s->may_believe(s->arg, key))
+    if ((s->may_believe && !s->may_believe(s->arg, key)) ||
+        !partial_get(s, key, now, &value, &flags))
         return false;
-    return partial_get(s, key, now, &value, &flags) &&
-           (!(flags & PARTIAL_OF_OTHERS) || (named && (flags & PARTIAL_WHAT) == DELIVERED));
+    if (flags & PARTIAL_OF_OTHERS)
+        return message.named && (flags & PARTIAL_WHAT) == DELIVERED;
+    return message.named || value == 0 || value == message.source;
 }
 
 bool partial_is_mixed(const struct partial_delivery *s, struct span sender, uint64_t message,

@@ -2,7 +2,8 @@
  * which recipients get a transaction of their own when the sender tries again. A mapped,
  * set-associative table that all workers share.
  *
- * Senders retry from other hosts and networks, so no key contains the client. The table does not
+ * Senders retry from other hosts and networks, so the keys of groups do not contain the client; who
+ * is believed about a delivery, outcome.c decides. The table does not
  * store replies of backends: only the client that sends a message learns them, from the backend
  * itself. */
 #ifndef MIRED_RELAY_PARTIAL_DELIVERY_H
@@ -64,15 +65,33 @@ void partial_carry_out(struct partial_delivery *s, const struct partial_change *
  * is not known by how much, and no entry lasts longer than a new one. For the keeper. */
 void partial_clock_was_set(struct partial_delivery *s, int64_t by_ms, uint64_t now);
 
-/* Records that a recipient has the message: a retry skips it. `message` is its hash;
- * `named`: it has a Message-ID (spool_identify()). */
+/* A message, as a record knows it. */
+struct partial_message {
+    uint64_t name;   /* by the hash of its octets; outcome.c has more of them for a message with a
+                        Message-ID, by whom they count */
+    uint64_t source; /* who sends it, where it has no Message-ID: the record counts for no other; 0:
+                        for everybody */
+    bool named;      /* it has a Message-ID (spool_identify()) */
+};
+
+static inline struct partial_message partial_named(uint64_t name)
+{
+    return (struct partial_message){.name = name, .named = true};
+}
+
+static inline struct partial_message partial_nameless(uint64_t name, uint64_t source)
+{
+    return (struct partial_message){.name = name, .source = source};
+}
+
+/* Records that a recipient has the message: a retry skips it. */
 void partial_delivered(struct partial_delivery *s, struct span sender, struct span recipient,
-                       uint64_t message, bool named, uint64_t now);
+                       struct partial_message message, uint64_t now);
 /* The recipient's copy does not count any more. */
 void partial_forget(struct partial_delivery *s, struct span sender, struct span recipient,
                     uint64_t message);
 bool partial_was_delivered(const struct partial_delivery *s, struct span sender,
-                           struct span recipient, uint64_t message, bool named, uint64_t now);
+                           struct span recipient, struct partial_message message, uint64_t now);
 
 /* Whether this message has had a mixed answer before; records that it has one now. */
 bool partial_was_mixed(struct partial_delivery *s, struct span sender, uint64_t message,

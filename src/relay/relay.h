@@ -82,6 +82,8 @@ struct relay_message {
                                   shows whether the client has reset the connection */
     bool utf8, eightbit;       /* asked for by the client: SMTPUTF8, BODY=8BITMIME */
     bool esmtp;                /* it said EHLO */
+    bool vouched;              /* its record counts for everybody: the client is exempt, or on a
+                                  list that the administrator trusts (docs/mixed-answers.md) */
 };
 
 struct relay_result {
@@ -92,7 +94,8 @@ struct relay_result {
     const char *route;   /* the rules that chose them (struct route), or "default"; likewise */
     const char *why; /* why it is deferred where no backend's reply says so, for the log; NULL: one
                         does, or it is not; for the call */
-    bool duplicate_possible; /* the connection broke after the final dot */
+    bool duplicate_possible;   /* the connection broke after the final dot */
+    const struct handover *of; /* private; for relay_next_taken() */
 };
 
 /* What the route of a recipient says about a message before its data. */
@@ -115,6 +118,15 @@ enum relay_fit relay_fit(const struct relay *r, const struct envelope *e, struct
 bool relay_only_stores(const struct relay *r, struct span address);
 
 struct handover;
+
+/* Iterates over the recipients to whom a backend has delivered the message in this try, not in an
+ * earlier one: start with a zeroed iterator. Only during `done`. */
+struct relay_taken {
+    struct span address; /* borrowed for the call */
+    uint32_t part, at;   /* private */
+    struct envelope_recipient to;
+};
+bool relay_next_taken(const struct relay_result *result, struct relay_taken *i);
 
 /* Begins a hand-over; `done` is called once, later. Returns NULL without memory: everything is
  * freed, and the client should hear 451. The handle is valid until `done` or relay_abandon(). */

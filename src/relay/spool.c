@@ -426,7 +426,7 @@ int spool_file(const struct spool *s, uint64_t *octets)
     return s->fd;
 }
 
-void spool_identify(struct spool *s, uint64_t *hash, bool *named)
+void spool_identify(struct spool *s, struct spool_identity *is)
 {
     struct sameness same;
     struct span some;
@@ -434,9 +434,13 @@ void spool_identify(struct spool *s, uint64_t *hash, bool *named)
     sameness_start(&same, &s->key);
     for (uint64_t at = 0; (some = spool_read(s, at)).len; at += some.len)
         sameness_add(&same, some);
-    *hash = sameness_end(&same);
-    *named = sameness_is_named(&same);
+    *is = (struct spool_identity){.hash = sameness_end(&same),
+                                  .signatures = sameness_signatures(&same),
+                                  .named = sameness_is_named(&same)};
+    if (some.at)
+        return;
     /* part of a message may be part of another one, which would count as delivered */
-    if (!some.at && (*named = false, getrandom(hash, sizeof *hash, 0) < 0))
-        *hash = (uint64_t)(uintptr_t)s;
+    *is = (struct spool_identity){.named = false};
+    if (getrandom(&is->hash, sizeof is->hash, 0) < 0)
+        is->hash = (uint64_t)(uintptr_t)s;
 }

@@ -84,10 +84,16 @@ int spool_add(struct spool *s, struct span octets);
 uint64_t spool_settle(struct spool *s);
 
 uint64_t spool_size(const struct spool *s);
-/* Reads the whole message and finds the hash by which a retry is recognised (smtp/sameness.h), and
- * whether the message has a Message-ID. If its file cannot be read, the hash is a random one, which
- * no other message has. */
-void spool_identify(struct spool *s, uint64_t *hash, bool *named);
+/* By which a retry is recognised (smtp/sameness.h). */
+struct spool_identity {
+    uint64_t hash;
+    uint64_t signatures; /* the hash of DKIM's signatures; 0: none */
+    bool named;          /* the message has a Message-ID */
+};
+
+/* Reads the whole message. If its file cannot be read, the hash is a random one, which no other
+ * message has. */
+void spool_identify(struct spool *s, struct spool_identity *is);
 /* The number of Received: lines in the message's header. */
 uint16_t spool_received(const struct spool *s);
 

@@ -44,7 +44,10 @@ struct job_recipient {
 struct job_identity {
     void (*find)(struct job_identity *identity);
     uint64_t hash;
-    bool named; /* the message has a Message-ID */
+    uint64_t signatures; /* the hash of its signatures; 0: none */
+    uint64_t source;     /* who sends it, by a hash; known from the beginning */
+    bool vouched;        /* its sender is believed about any message; known from the beginning */
+    bool named;          /* the message has a Message-ID */
     bool known;
 };
 

@@ -1,6 +1,6 @@
 /* The hash that recognises a retry; see sameness.h. The header goes into two hashes, one of them
  * without the fields that servers add in transit. At its end one of the two is chosen and goes on
- * alone, so the body is hashed once. */
+ * alone, so the body is hashed once. DKIM's signatures go into a third one. */
 #include "smtp/sameness.h"
 
 #include <string.h>
@@ -37,15 +37,23 @@ void sameness_start(struct sameness *s, const struct sipkey *key)
     *s = (struct sameness){.state = SAMENESS_LINE_END};
     siphash_start(&s->all, key);
     siphash_start(&s->kept, key);
+    siphash_start(&s->signatures, key);
 }
 
-/* The field's name is complete: decides whether the field counts. */
-static void name_is_whole(struct sameness *s)
+/* The name is complete, and `end` is the octet behind it: decides whether the field counts. What has
+ * no colon at once is no field: to some servers the body begins there, so it is text that people
+ * read, whatever its first word is. */
+static void name_is_whole(struct sameness *s, char end)
 {
     struct span name = {s->name, s->len};
+    bool field = end == ':';
 
-    s->trace = is_trace(name);
+    s->trace = field && is_trace(name);
     s->id = span_equal_fold(name, SPAN("Message-ID"));
+    s->signature = field && span_equal_fold(name, SPAN("DKIM-Signature"));
+    s->is_signed |= s->signature;
+    if (s->signature)
+        siphash_add(&s->signatures, s->name, s->len);
     if (!s->trace)
         siphash_add(&s->kept, s->name, s->len);
     s->len = 0;
@@ -63,12 +71,12 @@ static void header_is_over(struct sameness *s)
 static bool take_name(struct sameness *s, char c)
 {
     if (s->len == SAMENESS_NAME_MAX || c == ':' || c == ' ' || c == '\t') {
-        name_is_whole(s);
+        name_is_whole(s, c);
         return false;
     }
     if (c == '\n') { /* an empty line ends the header */
         bool empty = s->len == 0 || (s->len == 1 && s->name[0] == '\r');
-        name_is_whole(s);
+        name_is_whole(s, c);
         if (empty)
             header_is_over(s);
         return false;
@@ -81,6 +89,8 @@ static void take_rest(struct sameness *s, struct span line)
 {
     if (s->id && memchr(line.at, '<', line.len))
         s->named = true;
+    if (s->signature)
+        siphash_add(&s->signatures, line.at, line.len);
     if (!s->trace)
         siphash_add(&s->kept, line.at, line.len);
 }
@@ -127,10 +137,18 @@ uint64_t sameness_end(const struct sameness *s)
 
     if (copy.state != SAMENESS_BODY) {
         if (copy.state == SAMENESS_NAME)
-            name_is_whole(&copy);
+            name_is_whole(&copy, '\0');
         header_is_over(&copy);
     }
     return siphash_end(&copy.all);
+}
+
+uint64_t sameness_signatures(const struct sameness *s)
+{
+    struct siphash copy = s->signatures;
+    uint64_t hash = siphash_end(&copy);
+
+    return !s->is_signed ? 0 : hash ? hash : 1;
 }
 
 bool sameness_is_named(const struct sameness *s)

@@ -206,23 +206,24 @@ static bool tell_row(struct worker *w, struct conn *c, enum reply_id id)
     return true;
 }
 
-/* R8: counts the mailboxes that the message was delivered to. If the backend took it for some of
- * them only, that many are counted; it does not matter which ones. */
-static void note_good(struct worker *w, struct conn *c, uint32_t accepted)
+/* R8: counts the mailboxes that a backend has put the message into in this try, whatever the reply
+ * to all is. What an earlier try has delivered earns nothing again: not for a client that repeats
+ * another one's message. */
+static void note_good(struct worker *w, struct conn *c, const struct relay_result *result)
 {
-    struct envelope_recipient r = {0};
+    struct relay_taken taken = {0};
     uint64_t mailbox[GOOD_AT_ONCE];
     uint32_t count = 0;
 
-    while (accepted > 0 && envelope_next(&c->smtp.envelope, &r)) {
-        mailbox[count++] = who_mailbox(w, &c->peer, r.address);
-        accepted--;
-        if (count == GOOD_AT_ONCE || accepted == 0) {
+    while (relay_next_taken(result, &taken)) {
+        mailbox[count++] = who_mailbox(w, &c->peer, taken.address);
+        if (count == GOOD_AT_ONCE) {
             judge_good(w, c, mailbox, count);
             count = 0;
         }
     }
-    judge_good(w, c, mailbox, count);
+    if (count)
+        judge_good(w, c, mailbox, count);
 }
 
 /* Handles the end of a hand-over. */
@@ -240,8 +241,8 @@ static void done(void *arg, const struct relay_result *result)
     metric_took(METRIC_TIME_MESSAGE, us);
     bool correspondent = judge_by_correspondent(w, c); /* before this message earns credit */
     struct tarpit_hold would = {0};
+    note_good(w, c, result);
     if (result->reply.code < 300) {
-        note_good(w, c, result->accepted);
         would = judge_delivered(w, c);
         c->messages++;
     }
@@ -321,6 +322,7 @@ bool message_end(struct worker *w, struct conn *c)
         .esmtp = c->smtp.flags & SMTP_ESMTP,
         .utf8 = c->smtp.flags & SMTP_UTF8,
         .eightbit = c->smtp.flags & SMTP_8BIT,
+        .vouched = !(c->smtp.flags & SMTP_AUTHENTICATED) && conn_is_spared(w, c),
     };
 
     struct reply refusal;

@@ -131,7 +131,7 @@ def test_from_a_server_to_the_store_or_another_kind_each_message_goes_where_it_h
 
 # ---- mixed answers ----
 
-MESSAGE = b"Message-ID: <1@b.test>\r\nSubject: mixed\r\n\r\nhello\r\n"
+MESSAGE = b"DKIM-Signature: v=1; d=b.test; b=c2lnbmVk\r\nMessage-ID: <1@b.test>\r\nSubject: mixed\r\n\r\nhello\r\n"
 
 
 def refuses_bob(verb, argument, session):

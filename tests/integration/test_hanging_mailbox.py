@@ -32,12 +32,12 @@ class Store:
         )  # fmt: skip
         self.folder.attach(self.m)
         self.freeze, self.thaw = self.folder.freeze, self.folder.thaw
-        self.network, self.lock, self.number = itertools.cycle(range(1, 250)), threading.Lock(), itertools.count()
+        self.client, self.lock, self.number = itertools.cycle(range(1, 250)), threading.Lock(), itertools.count()
 
     def send(self, people, text=None):
         """({recipient: code}, seconds)."""
         with self.lock:
-            source, number = f"127.60.{next(self.network)}.1", next(self.number)
+            source, number = f"127.60.1.{next(self.client)}", next(self.number)
         begun = time.monotonic()
         codes, _ = transaction(self.m.port, "a@b.test", people, text or b"Subject: %d\r\n\r\n%d\r\n" % (number, number), source)
         return codes, time.monotonic() - begun

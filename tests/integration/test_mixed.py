@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import re
 import signal
 import socket
 import threading
@@ -16,7 +17,8 @@ from lib.smtp import Client, deliver, transaction
 from lib.waiting import PATIENCE, until
 
 ALICE, BOB, CAROL = "alice@example.test", "bob@example.test", "carol@example.test"
-MESSAGE = b"Message-ID: <1@b.test>\r\nSubject: one\r\n\r\nhello\r\n"
+PLAIN = b"Message-ID: <1@b.test>\r\nSubject: one\r\n\r\nhello\r\n"
+MESSAGE = b"DKIM-Signature: v=1; d=b.test; b=c2lnbmVk\r\n" + PLAIN  # as a provider's
 
 # As a provider's pools do, each try comes from another network.
 NETWORKS = [f"127.{n}.{n}.{n}" for n in range(60, 70)]
@@ -29,10 +31,10 @@ def send(m, recipients, message=MESSAGE, source=None, sender="a@b.test", size=Tr
     return codes
 
 
-def send_until_told(m, recipients, message=MESSAGE, size=True, sender="a@b.test", tries=12):
+def send_until_told(m, recipients, message=MESSAGE, size=True, sender="a@b.test", tries=12, networks=NETWORKS):
     """Sends as a queue does: again, from another network, to those that were put off. {recipient: last code}"""
     final, left = {}, list(recipients)
-    for number, network in zip(range(tries), itertools.cycle(NETWORKS)):
+    for number, network in zip(range(tries), itertools.cycle(networks)):
         codes = send(m, left, message(number) if callable(message) else message, network, sender, size)
         final |= codes
         left = [to for to in left if 400 <= codes[to] < 500]
@@ -90,13 +92,14 @@ def test_five_retries_to_all_of_them_leave_one_copy(mired):
         assert backend.copies(ALICE) == 1
 
 
-def changed(number):
-    """What hosts of a pool and signers write on the way."""
-    return (
-        b"Received: from pool-%d.b.test by out-%d.b.test; Sat, 28 Nov 2026 10:%02d:00 +0000\r\n" % ((number,) * 3)
-        + b"DKIM-Signature: v=1; t=%d; b=%d\r\n" % (number, number)
-        + MESSAGE
-    )
+def handed_on(number):
+    """What hosts of a pool write on the way."""
+    return b"Received: from pool-%d.b.test by out-%d.b.test; Sat, 28 Nov 2026 10:%02d:00 +0000\r\n" % ((number,) * 3) + MESSAGE
+
+
+def signed(number):
+    """What a server that signs each try writes."""
+    return b"DKIM-Signature: v=1; t=%d; b=%d\r\n" % (number, number) + PLAIN
 
 
 @pytest.mark.parametrize("killed", [False, True])
@@ -107,15 +110,15 @@ def test_a_keeper_that_hangs_loses_no_message_with_the_same_octets(mired, killed
     with Scripted(refuses(BOB, reply="452 4.2.2 later"), lmtp=True) as backend:
         m = mired(backend=backend.block, workers=2)
         m.deaths_expected = killed
-        assert send(m, [ALICE, BOB], alarm) == {ALICE: 451, BOB: 451}
+        assert send(m, [ALICE, BOB], alarm, NETWORKS[0]) == {ALICE: 451, BOB: 451}
         backend.answer = lambda *_: None
         (keeper,) = [p for p in processes.children(m.pid) if processes.command(p).startswith("mired: keeper")]
         os.kill(keeper, signal.SIGSTOP)
         try:
             for n in range(1, 9):  # the first of them is the retry, for which the record counts
                 left = [ALICE, BOB]
-                for source in NETWORKS[:4]:
-                    codes, _ = transaction(m.port, "a@b.test", left, alarm, source, f" SIZE={len(alarm)}")
+                for _ in range(4):
+                    codes, _ = transaction(m.port, "a@b.test", left, alarm, NETWORKS[0], f" SIZE={len(alarm)}")
                     left = [to for to in left if codes[to] != 250]
                     if not left:
                         break
@@ -124,7 +127,7 @@ def test_a_keeper_that_hangs_loses_no_message_with_the_same_octets(mired, killed
         finally:
             os.kill(keeper, signal.SIGKILL if killed else signal.SIGCONT)
         m.booked()
-        assert send_until_told(m, [ALICE, BOB], alarm)[0] == {ALICE: 250, BOB: 250}
+        assert send_until_told(m, [ALICE, BOB], alarm, networks=NETWORKS[:1])[0] == {ALICE: 250, BOB: 250}
         assert [backend.copies(to) for to in (ALICE, BOB)] == [9, 9]
 
 
@@ -149,15 +152,16 @@ def test_a_record_that_comes_after_the_retry_loses_no_message_with_the_same_octe
             os.kill(keeper, signal.SIGKILL if killed else signal.SIGCONT)
         m.booked()
         before = backend.copies(ALICE)
-        assert send_until_told(m, [ALICE, BOB], alarm)[0] == {ALICE: 250, BOB: 250}
+        assert send_until_told(m, [ALICE, BOB], alarm, networks=NETWORKS[:1])[0] == {ALICE: 250, BOB: 250}
         assert [backend.copies(to) for to in (ALICE, BOB)] == [before + 1, 2]
 
 
-def test_a_pool_that_adds_fields_and_declares_another_size_each_time_is_split_too(mired):
+@pytest.mark.parametrize("changed, networks", [(handed_on, NETWORKS), (signed, NETWORKS[:1])])
+def test_a_sender_that_adds_fields_and_declares_another_size_each_time_is_split_too(mired, changed, networks):
     """field notes 4"""
     with Scripted(refuses(BOB), lmtp=True) as backend:
         m = mired(backend=backend.block)
-        final, tries = send_until_told(m, [ALICE, BOB], lambda n: changed(10 ** (n % 9)))
+        final, tries = send_until_told(m, [ALICE, BOB], lambda n: changed(10 ** (n % 9)), networks=networks)
         assert final == {ALICE: 250, BOB: 552}
         assert tries <= 4
         assert backend.copies(ALICE) == 1
@@ -330,9 +334,9 @@ def test_after_the_250_the_same_octets_are_another_message_unless_they_have_a_na
     busy = ["452 4.2.2 later"]
     with two_routes(mired, lambda verb, *_: busy.pop() if verb == "." and busy else None) as (m, first, second):
         alice, bob = OF_TWO
-        assert send_until_told(m, OF_TWO, message)[0] == dict.fromkeys(OF_TWO, 250)
+        assert send_until_told(m, OF_TWO, message, networks=NETWORKS[:1])[0] == dict.fromkeys(OF_TWO, 250)
         assert (first.copies(alice), second.copies(bob)) == (1, 1)
-        assert send_until_told(m, OF_TWO, message)[0] == dict.fromkeys(OF_TWO, 250)
+        assert send_until_told(m, OF_TWO, message, networks=NETWORKS[:1])[0] == dict.fromkeys(OF_TWO, 250)
         assert (first.copies(alice), second.copies(bob)) == (1 + again, 2)
 
 
@@ -375,6 +379,78 @@ def test_a_client_that_ended_during_a_hold_gets_no_second_copy(mired):
         m.booked()
         assert send(m, [ALICE], source="127.0.0.2") == {ALICE: 250}
         assert backend.copies(ALICE) == 1
+
+
+def send_unheard(m, backend, message, source):
+    """The client ends its side behind the final dot: it may not hear the reply."""
+    go_on = threading.Event()
+    backend.answer = lambda verb, *_: go_on.wait(PATIENCE) and None if verb == "." else None
+    with Client(m.port, source=source) as client:
+        client.ehlo()
+        client.envelope("a@b.test", [ALICE, BOB])
+        client.must("DATA", 354)
+        client.send(message + b".\r\n")
+        client.socket.shutdown(socket.SHUT_WR)
+        until(lambda: "ended" in m.control("connections", "--phase", "delivering").stdout)
+        go_on.set()
+        assert client.reply().code == 250
+    backend.answer = lambda *_: None
+    m.booked()
+
+
+@pytest.mark.parametrize(
+    "first, then, copies",
+    [(PLAIN, MESSAGE, 2), (b"DKIM-Signature: v=1; b=forged\r\n" + PLAIN, MESSAGE, 2), (PLAIN, PLAIN, 2), (MESSAGE, MESSAGE, 1)],
+    ids=["unsigned", "another signature", "both unsigned", "the same signature"],
+)
+def test_a_copy_that_a_stranger_sends_first_does_not_stand_for_the_message(mired, first, then, copies):
+    """Law 1: who knew a message sent it before its sender did, without its signature, and the backend may have thrown that
+    copy away. The message itself heard 250 and went nowhere."""
+    with Scripted() as backend:
+        m = mired(backend=backend.block, tarpit="time = 0")
+        send_unheard(m, backend, first, NETWORKS[0])
+        assert send(m, [ALICE, BOB], then, NETWORKS[1]) == {ALICE: 250, BOB: 250}
+        assert [backend.copies(to) for to in (ALICE, BOB)] == [copies, copies]
+        assert send(m, [ALICE, BOB], first, NETWORKS[0]) == {ALICE: 250, BOB: 250}  # the retry of the first one
+        assert [backend.copies(to) for to in (ALICE, BOB)] == [copies, copies]
+
+
+def test_a_client_that_is_exempt_is_believed_by_all(mired):
+    """As a backup MX, which hands on what a provider's pool has sent to both."""
+    with Scripted() as backend:
+        m = mired(backend=backend.block, tarpit="time = 0", config=f'exempt = {{ "{NETWORKS[0]}" }}')
+        send_unheard(m, backend, PLAIN, NETWORKS[0])
+        assert send(m, [ALICE, BOB], PLAIN, NETWORKS[1]) == {ALICE: 250, BOB: 250}
+        assert [backend.copies(to) for to in (ALICE, BOB)] == [1, 1]
+
+
+def good_mail(m, client):
+    found = re.search(r"good mail \((\d+) recipient", m.control("show", client).stdout)
+    return int(found[1]) if found else 0
+
+
+def test_who_repeats_a_message_that_was_delivered_earns_nothing(mired):
+    """R8: bots whose mail a backend would refuse repeated a message that it had taken from another, and counted as good
+    senders."""
+    with Scripted() as backend:
+        m = mired(backend=backend.block, tarpit="time = 0")
+        send_unheard(m, backend, MESSAGE, NETWORKS[0])
+        assert send(m, [ALICE, BOB], MESSAGE, NETWORKS[1]) == {ALICE: 250, BOB: 250}
+        assert backend.copies(ALICE) == 1
+        assert (good_mail(m, NETWORKS[0]), good_mail(m, NETWORKS[1])) == (2, 0)
+
+
+def test_a_mixed_answer_earns_what_was_delivered_and_its_retry_nothing_more(mired):
+    """R8"""
+    with Scripted(refuses(BOB, reply="452 4.2.2 later"), lmtp=True) as backend:
+        m = mired(backend=backend.block, tarpit="time = 0")
+        assert send(m, [BOB, ALICE], source=NETWORKS[0]) == {ALICE: 451, BOB: 451}
+        assert good_mail(m, NETWORKS[0]) == 1
+        assert send(m, [ALICE], source=NETWORKS[0]) == {ALICE: 250}
+        assert good_mail(m, NETWORKS[0]) == 1
+        backend.answer = lambda *_: None
+        assert send_until_told(m, [BOB], networks=NETWORKS[:1])[0] == {BOB: 250}
+        assert good_mail(m, NETWORKS[0]) == 2
 
 
 @pytest.fixture

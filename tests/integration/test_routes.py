@@ -20,7 +20,7 @@ from lib.waiting import PATIENCE, until
 ALICE, BOB, CAROL = "alice@a.test", "bob@b.test", "carol@shop.branches.test"
 PEOPLE = (ALICE, BOB, CAROL)
 DOMAINS = ("a.test", "b.test", ".branches.test")
-MESSAGE = b"Message-ID: <1@sender.test>\r\nSubject: one\r\n\r\nhello\r\n"
+MESSAGE = b"DKIM-Signature: v=1; d=sender.test; b=c2lnbmVk\r\nMessage-ID: <1@sender.test>\r\nSubject: one\r\n\r\nhello\r\n"
 NETWORKS = [f"127.{n}.{n}.{n}" for n in range(60, 70)]
 
 

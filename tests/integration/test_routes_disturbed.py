@@ -28,7 +28,7 @@ NETWORKS = [f"127.{n}.3.4" for n in (71, 72, 73, 74, 75)]
 
 
 def message(number):
-    return f"Message-ID: <{number}@sender.test>\r\nSubject: {number}\r\n\r\nnumber {number}\r\n".encode()
+    return f"DKIM-Signature: v=1; d=sender.test; b=c2lnbmVk\r\nMessage-ID: <{number}@sender.test>\r\nSubject: {number}\r\n\r\nnumber {number}\r\n".encode()
 
 
 def transaction(m, number, recipients, source):

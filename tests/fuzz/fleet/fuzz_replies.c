@@ -81,7 +81,7 @@ static void take_settled(struct span batch)
     while (settled_next(&batch, 0, &r) == 1)
         if (partial_take(table, &r, NOW))
             assert(r.until_ms > NOW && (r.gone || r.what != 3 || r.value <= PARTIAL_RESTS));
-    assert(!partial_was_delivered(table, SPAN("a@x"), SPAN("b@y"), 1, true, NOW));
+    assert(!partial_was_delivered(table, SPAN("a@x"), SPAN("b@y"), partial_named(1), NOW));
 }
 
 /* No level is above what an account may have, and nothing is undefined. */

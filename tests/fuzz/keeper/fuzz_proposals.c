@@ -201,8 +201,8 @@ static void check_ledger(struct office *o, uint64_t now)
         check_entry(o, &k, &e, k.hash == exempt.hash, now);
     }
     assert(found);
-    assert(
-        !partial_was_delivered(o->partial, SPAN("a@x.test"), SPAN("b@y.test"), 1, true, now + 1));
+    assert(!partial_was_delivered(o->partial, SPAN("a@x.test"), SPAN("b@y.test"), partial_named(1),
+                                  now + 1));
 }
 
 /* What another worker decides then. */

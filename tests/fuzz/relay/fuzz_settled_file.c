@@ -17,7 +17,7 @@ static void write_good(void)
 
     if (partial_open(&s, state_path, KEEP_MS) < 0)
         abort();
-    partial_delivered(s, sender, known, 1, true, T0);
+    partial_delivered(s, sender, known, partial_named(1), T0);
     partial_put_in_group(s, sender, other, 1000, PARTIAL_LATER, T0);
     partial_note_backend(s, known, 7, T0);
     partial_close(s);
@@ -33,15 +33,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     state_damage(data, size, write_good);
     if (partial_open(&s, state_path, KEEP_MS) < 0)
         abort();
-    (void)partial_was_delivered(s, sender, known, 1, true, T0 + 1);
+    (void)partial_was_delivered(s, sender, known, partial_named(1), T0 + 1);
     (void)partial_backend(s, known, T0 + 1, &word);
     enum partial_group g = partial_group_of(s, sender, other, 1000, T0 + 1);
     assert(g == PARTIAL_TAKEN || g == PARTIAL_LATER || g == PARTIAL_REFUSED);
     for (uint64_t i = 100; i < 200; i++) {
-        partial_delivered(s, sender, other, i, true, T0 + 2);
-        assert(partial_was_delivered(s, sender, other, i, true, T0 + 3));
+        partial_delivered(s, sender, other, partial_named(i), T0 + 2);
+        assert(partial_was_delivered(s, sender, other, partial_named(i), T0 + 3));
         partial_forget(s, sender, other, i);
-        assert(!partial_was_delivered(s, sender, other, i, true, T0 + 3));
+        assert(!partial_was_delivered(s, sender, other, partial_named(i), T0 + 3));
     }
     partial_close(s);
     return 0;

@@ -63,7 +63,7 @@ static unsigned tell(struct partial_delivery *from, struct partial_delivery *to)
 static bool has(const struct partial_delivery *s, unsigned who, uint64_t message)
 {
     return partial_is_marked(s, SENDER, person(who), now) &&
-           partial_was_delivered(s, SENDER, person(who), message, true, now);
+           partial_was_delivered(s, SENDER, person(who), partial_named(message), now);
 }
 
 static void test_a_retry_at_another_member_finds_what_was_settled(void **state)
@@ -71,7 +71,7 @@ static void test_a_retry_at_another_member_finds_what_was_settled(void **state)
     struct partial_delivery *one = fresh(NULL), *two = fresh(NULL);
 
     now = START;
-    partial_delivered(one, SENDER, person(0), 5, true, now);
+    partial_delivered(one, SENDER, person(0), partial_named(5), now);
     partial_was_mixed(one, SENDER, 5, now);
     partial_put_in_group(one, SENDER, person(1), 1000, PARTIAL_REFUSED, now);
     assert_int_equal(tell(one, two), 0); /* a moment later most are gone */
@@ -95,14 +95,14 @@ static void test_what_was_dropped_is_dropped_at_all(void **state)
     struct partial_delivery *one = fresh(NULL), *two = fresh(NULL);
 
     now = START;
-    partial_delivered(one, SENDER, person(0), 5, true, now);
+    partial_delivered(one, SENDER, person(0), partial_named(5), now);
     now += 1000;
     tell(one, two);
     assert_true(has(two, 0, 5));
     partial_forget(two, SENDER, person(0), 5); /* the last recipient got it there */
     assert_int_equal(tell(two, one), 1);
     assert_true(!has(one, 0, 5) && !has(two, 0, 5));
-    partial_delivered(one, SENDER, person(0), 6, true, now);
+    partial_delivered(one, SENDER, person(0), partial_named(6), now);
     partial_forget(one, SENDER, person(0), 6); /* nobody has heard of it */
     now += 1000;
     assert_int_equal(tell(one, two), 0);
@@ -117,15 +117,15 @@ static void test_a_message_without_an_id_stays_with_its_member(void **state)
     struct partial_delivery *one = fresh(NULL), *two = fresh(NULL);
 
     now = START;
-    partial_delivered(one, SENDER, person(0), 5, false, now);
+    partial_delivered(one, SENDER, person(0), partial_nameless(5, 0), now);
     now += 1000;
     assert_int_equal(tell(one, two), 0);
-    partial_delivered(one, SENDER, person(0), 5, true,
+    partial_delivered(one, SENDER, person(0), partial_named(5),
                       now); /* a liar's member says so all the same */
     now += 1000;
     assert_int_equal(tell(one, two), 1);
-    assert_false(partial_was_delivered(two, SENDER, person(0), 5, false, now));
-    assert_true(partial_was_delivered(two, SENDER, person(0), 5, true, now));
+    assert_false(partial_was_delivered(two, SENDER, person(0), partial_nameless(5, 0), now));
+    assert_true(partial_was_delivered(two, SENDER, person(0), partial_named(5), now));
     partial_close(one);
     partial_close(two);
 }
@@ -139,7 +139,7 @@ static void test_without_the_key_nothing_can_be_named(void **state)
     now = START;
     assert_true(partial_use_key(one, &other));
     assert_false(partial_use_key(one, &other));
-    partial_delivered(one, SENDER, person(0), 5, true, now);
+    partial_delivered(one, SENDER, person(0), partial_named(5), now);
     now += 1000;
     assert_int_equal(tell(one, two), 1);
     assert_false(has(two, 0, 5));
@@ -161,9 +161,9 @@ static void test_a_record_from_before_the_key_is_not_found_with_it(void **state)
     now = START;
     assert_int_equal(partial_open(&one, path, KEEP_MS), 0);
     assert_false(partial_has_fleet_key(one));
-    partial_delivered(one, SENDER, person(0), 5, true, now);
+    partial_delivered(one, SENDER, person(0), partial_named(5), now);
     assert_true(partial_use_key(one, &fleet_key) && partial_has_fleet_key(one));
-    partial_delivered(one, SENDER, person(1), 5, true, now);
+    partial_delivered(one, SENDER, person(1), partial_named(5), now);
     assert_true(!has(one, 0, 5) && has(one, 1, 5));
     now += 1000;
     assert_int_equal(tell(one, two), 2);
@@ -185,15 +185,15 @@ static void test_a_mark_is_never_taken_for_a_delivery(void **state)
     uint32_t at = 0;
 
     now = START;
-    partial_delivered(one, SENDER, person(0), 5, true, now);
+    partial_delivered(one, SENDER, person(0), partial_named(5), now);
     now += 1000;
     assert_true(partial_next_untold(one, &at, now, &victim));
     lie = (struct partial_record){
         .key = 77, .value = victim.key, .until_ms = now + KEEP_MS, .what = victim.what};
     assert_true(partial_take(two, &lie, now));
-    assert_false(partial_was_delivered(two, SENDER, person(0), 5, true, now));
+    assert_false(partial_was_delivered(two, SENDER, person(0), partial_named(5), now));
     /* nor does it change an own record, or one of another kind */
-    partial_delivered(own, SENDER, person(0), 5, true, now);
+    partial_delivered(own, SENDER, person(0), partial_named(5), now);
     assert_true(partial_take(own, &lie, now));
     assert_true(has(own, 0, 5));
     for (uint8_t what = 0; what < 8; what++) {
@@ -215,7 +215,7 @@ static void test_a_flood_of_others_leaves_own_records_alone(void **state)
 
     now = seed = START;
     for (uint64_t i = 0; i < 1000; i++)
-        partial_delivered(own, SENDER, person(0), i, true, now);
+        partial_delivered(own, SENDER, person(0), partial_named(i), now);
     for (unsigned i = 0; i < 300000; i++) {
         struct partial_record lie = {.key = (uint64_t)dice(UINT32_MAX) << 32 | dice(UINT32_MAX),
                                      .value = 1 + dice(1000),
@@ -227,7 +227,7 @@ static void test_a_flood_of_others_leaves_own_records_alone(void **state)
         left += has(own, 0, i);
     assert_int_equal(left, 1000);
     for (uint64_t i = 1000; i < 2000; i++) /* and new ones find room */
-        partial_delivered(own, SENDER, person(1), i, true, now);
+        partial_delivered(own, SENDER, person(1), partial_named(i), now);
     for (uint64_t i = 1000; i < 2000; i++)
         left += has(own, 1, i);
     assert_int_equal(left, 2000);
@@ -326,7 +326,7 @@ static void something_happens(void)
     case 1: partial_was_mixed(s, SENDER, message, now); break;
     case 2: partial_put_in_group(s, SENDER, who, 1000, (enum partial_group)dice(3), now); break;
     case 3: partial_rest(s, SENDER, who, 1000, now); break;
-    default: partial_delivered(s, SENDER, who, message, true, now);
+    default: partial_delivered(s, SENDER, who, partial_named(message), now);
     }
 }
 

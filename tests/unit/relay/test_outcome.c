@@ -334,6 +334,75 @@ static void test_who_got_it_does_not_get_it_twice(void **state)
     assert_int_equal(t->before, 1);
 }
 
+/* Anybody who knows a message can send it first, so that the backend throws that copy away. */
+static void test_another_clients_word_counts_only_where_it_cannot_be_a_forgery(void **state)
+{
+    enum { NOBODY, ONE = 11, TWO = 22 };
+    static const struct {
+        uint64_t source, signatures;
+        bool vouched;
+    } first[] = {{ONE, 0, false}, {ONE, 5, false}, {ONE, 5, true}, {ONE, 0, true}};
+    static const struct {
+        uint64_t source, signatures;
+        bool vouched;
+        bool believes[2][4]; /* without and with a Message-ID: each of the first tries */
+    } next[] = {
+        {ONE, 0, false, {{true, true, true, true}, {true, true, true, true}}},
+        {ONE, 5, false, {{true, true, true, true}, {true, true, true, true}}},
+        {ONE, 6, false, {{true, true, true, true}, {true, true, true, true}}},
+        {TWO, 0, false, {{false, false, true, true}, {false, false, true, true}}},
+        {TWO, 5, false, {{false, false, true, true}, {false, true, true, true}}},
+        {TWO, 6, false, {{false, false, true, true}, {false, false, true, true}}},
+        {TWO, 5, true, {{false, false, true, true}, {false, true, true, true}}},
+    };
+    struct backend_client *t = *state;
+    uint32_t accepted;
+
+    for (int named = 0; named < 2; named++)
+        for (size_t f = 0; f < sizeof first / sizeof *first; f++)
+            for (size_t n = 0; n < sizeof next / sizeof *next; n++) {
+                struct job_identity *is = t->job.identity;
+                is->hash++;
+                is->named = named;
+                is->source = first[f].source;
+                is->signatures = first[f].signatures;
+                is->vouched = first[f].vouched;
+                answer(t, 0, FATE_DONE, 0, "");
+                answer(t, 1, FATE_LATER, 450, "later");
+                assert_int_equal(end(t, T0, &accepted), 451);
+                forget(t);
+                is->source = next[n].source;
+                is->signatures = next[n].signatures;
+                is->vouched = next[n].vouched;
+                uint32_t left = outcome_begin(&t->job, t->partial, T0 + SECOND);
+                if (left != (next[n].believes[named][f] ? 1 : 2))
+                    fail_msg("named %d, first %zu, next %zu: %u left", named, f, n, left);
+                forget(t);
+            }
+}
+
+/* An alarm that another client has delivered to all leaves no record that would lose the next one. */
+static void test_whoever_delivers_an_alarm_withdraws_what_is_recorded_of_it(void **state)
+{
+    struct backend_client *t = *state;
+    uint32_t accepted;
+
+    t->identity.source = 11;
+    answer(t, 0, FATE_DONE, 0, "");
+    answer(t, 1, FATE_LATER, 450, "later");
+    assert_int_equal(end(t, T0, &accepted), 451);
+    forget(t);
+    t->identity.source = 22;
+    assert_int_equal(outcome_begin(&t->job, t->partial, T0 + SECOND), 2);
+    answer(t, 0, FATE_DONE, 0, "");
+    answer(t, 1, FATE_DONE, 0, "");
+    whole(t, 250);
+    assert_int_equal(end(t, T0 + SECOND, &accepted), 250);
+    forget(t);
+    t->identity.source = 11;
+    assert_int_equal(outcome_begin(&t->job, t->partial, T0 + 2 * SECOND), 2);
+}
+
 static void test_when_all_have_it_nothing_is_sent_and_the_client_hears_250(void **state)
 {
     struct backend_client *t = *state;
@@ -372,6 +441,8 @@ int main(void)
         IN_TALK(test_a_mixed_answer_that_nobody_hears_marks_only_a_message_with_a_name),
         IN_TALK(test_a_message_is_hashed_only_where_something_is_recorded_of_its_sender),
         IN_TALK(test_who_got_it_does_not_get_it_twice),
+        IN_TALK(test_another_clients_word_counts_only_where_it_cannot_be_a_forgery),
+        IN_TALK(test_whoever_delivers_an_alarm_withdraws_what_is_recorded_of_it),
         IN_TALK(test_when_all_have_it_nothing_is_sent_and_the_client_hears_250),
         IN_TALK(test_a_connection_that_broke_after_the_dot_is_a_451),
     };

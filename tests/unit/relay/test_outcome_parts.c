@@ -88,7 +88,7 @@ static void begin(struct message *m)
 
     memset(m, 0, sizeof *m);
     assert_int_equal(partial_open(&m->partial, NULL, DAY), 0);
-    m->identity = (struct job_identity){.hash = HASH, .known = true};
+    m->identity = (struct job_identity){.hash = HASH, .vouched = true, .known = true};
     m->parts = dice(PARTS) + 1;
     for (size_t p = 0; p < m->parts; p++) {
         struct job *j = &m->job[p];
@@ -173,8 +173,8 @@ static void test_the_reply_is_true_of_every_recipient_and_retries_settle_each_on
             assert_int_equal(r.code >= 500, of[5] == all);
             for (size_t p = 0; p < m.parts; p++)
                 for (uint32_t i = 0; i < m.job[p].recipients; i++) {
-                    bool known = partial_was_delivered(m.partial, SPAN("a@b.test"),
-                                                       name_of(p, i, room), HASH, true, T0);
+                    bool known = partial_was_delivered(
+                        m.partial, SPAN("a@b.test"), name_of(p, i, room), partial_named(HASH), T0);
                     /* After 250 only what earlier tries have left. */
                     if (r.code >= 300)
                         assert_int_equal(known, has_it(&m, p, i));
@@ -208,7 +208,8 @@ static void test_what_the_client_did_not_hear_is_remembered_of_a_message_with_a_
             250);
         outcome_unheard(twice, 2, m.partial, T0);
         assert_int_equal(
-            partial_was_delivered(m.partial, SPAN("a@b.test"), SPAN("r0@d0.test"), HASH, named, T0),
+            partial_was_delivered(m.partial, SPAN("a@b.test"), SPAN("r0@d0.test"),
+                                  (struct partial_message){.name = HASH, .named = named}, T0),
             named);
         m.parts = PARTS;
         end(&m);

@@ -24,7 +24,7 @@ static void test_a_delivery_marks_its_sender_and_recipient_and_no_others(void **
 
     assert_int_equal(partial_open(&s, NULL, DAY), 0);
     assert_false(partial_is_marked(s, SPAN("a@x"), SPAN("b@y"), now));
-    partial_delivered(s, SPAN("a@x"), SPAN("b@y"), 5, true, now);
+    partial_delivered(s, SPAN("a@x"), SPAN("b@y"), partial_named(5), now);
     assert_true(partial_is_marked(s, SPAN("a@x"), SPAN("b@y"), now));
     assert_false(partial_is_marked(s, SPAN("a@x"), SPAN("c@y"), now));
     assert_false(partial_is_marked(s, SPAN("a@z"), SPAN("b@y"), now));
@@ -72,7 +72,7 @@ static void test_deliveries_of_a_version_without_marks_are_found(void **state)
     assert_non_null(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/settled", folder);
     assert_int_equal(partial_open(&s, path, DAY), 0);
-    partial_delivered(s, SPAN("a@x"), SPAN("b@y"), 5, true, now);
+    partial_delivered(s, SPAN("a@x"), SPAN("b@y"), partial_named(5), now);
     partial_close(s);
     FILE *f = fopen(path, "r");
     assert_non_null(f);
@@ -83,7 +83,7 @@ static void test_deliveries_of_a_version_without_marks_are_found(void **state)
         for (int opened = 0; opened < 2; opened++) { /* by the new version, and after a restart */
             assert_int_equal(partial_open(&s, path, DAY), 0);
             assert_true(partial_is_marked(s, SPAN("a@x"), SPAN("b@y"), now + 1));
-            found += partial_was_delivered(s, SPAN("a@x"), SPAN("b@y"), 5, true, now + 1);
+            found += partial_was_delivered(s, SPAN("a@x"), SPAN("b@y"), partial_named(5), now + 1);
             assert_false(partial_is_marked(s, SPAN("a@x"), SPAN("c@y"), now + 4 * (uint64_t)DAY));
             partial_close(s);
         }

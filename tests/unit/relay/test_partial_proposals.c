@@ -62,9 +62,9 @@ static void test_a_worker_remembers_by_proposals(void **state)
 {
     struct span sender = SPAN("a@b.test"), to = SPAN("alice@example.test");
 
-    partial_delivered(of_worker, sender, to, 7, true, T0);
+    partial_delivered(of_worker, sender, to, partial_named(7), T0);
     assert_true(changes > 0);
-    assert_true(partial_was_delivered(of_worker, sender, to, 7, true, T0));
+    assert_true(partial_was_delivered(of_worker, sender, to, partial_named(7), T0));
     assert_false(partial_was_mixed(of_worker, sender, 7, T0));
     assert_true(partial_was_mixed(of_worker, sender, 7, T0));
     partial_put_in_group(of_worker, sender, to, 100, PARTIAL_LATER, T0);
@@ -76,7 +76,7 @@ static void test_a_worker_remembers_by_proposals(void **state)
     uint64_t word;
     assert_true(partial_backend(kept, SPAN("smtp://mx"), T0 + 24 * HOUR, &word) && word == 5);
     partial_forget(of_worker, sender, to, 7);
-    assert_false(partial_was_delivered(kept, sender, to, 7, true, T0));
+    assert_false(partial_was_delivered(kept, sender, to, partial_named(7), T0));
     settled = 0;
     partial_settle(of_worker);
     partial_settle(of_worker);
@@ -92,15 +92,20 @@ static void test_a_late_record_of_a_message_without_a_name_is_withdrawn(void **s
         for (late_from = 0; late_from <= 2; late_from++) {
             uint64_t message = 7 + (uint64_t)late_from;
             asked = 0;
-            partial_delivered(of_worker, sender, to, message, named, T0);
-            assert_int_equal(partial_was_delivered(kept, sender, to, message, named, T0),
+            partial_delivered(of_worker, sender, to,
+                              (struct partial_message){.name = message, .named = named}, T0);
+            assert_int_equal(partial_was_delivered(
+                                 kept, sender, to,
+                                 (struct partial_message){.name = message, .named = named}, T0),
                              named || !late_from);
             assert_true(partial_is_marked(kept, sender, to, T0));
             assert_true(asked > 0 || named);
         }
+    late_from = 0;
+    partial_delivered(of_worker, sender, to, partial_nameless(7, 0), T0);
     late_from = 1; /* the record of an earlier try, which was not late, stays */
-    partial_delivered(of_worker, sender, to, 7, false, T0);
-    assert_true(partial_was_delivered(kept, sender, to, 7, false, T0));
+    partial_delivered(of_worker, sender, to, partial_nameless(7, 0), T0);
+    assert_true(partial_was_delivered(kept, sender, to, partial_nameless(7, 0), T0));
     partial_put_in_group(of_worker, sender, to, 100, PARTIAL_LATER, T0);
     partial_note_backend(of_worker, SPAN("smtp://mx"), 5, T0);
     uint64_t word;
@@ -164,21 +169,22 @@ static void test_when_the_clock_is_set_records_last_as_long_as_before(void **sta
 
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         uint64_t now = T0;
-        partial_delivered(kept, sender, to, 7, false, now);
+        partial_delivered(kept, sender, to, partial_nameless(7, 0), now);
         partial_put_in_group(kept, sender, to, 100, PARTIAL_LATER, now);
         partial_note_backend(kept, mx, 5, now);
         now += (uint64_t)ways[i];
         partial_clock_was_set(kept, ways[i], now);
         now += HOUR - 1000;
-        assert_true(partial_was_delivered(kept, sender, to, 7, false, now));
+        assert_true(partial_was_delivered(kept, sender, to, partial_nameless(7, 0), now));
         assert_int_equal(partial_group_of(kept, sender, to, 100, now), PARTIAL_LATER);
         now += 2000;
-        assert_false(partial_was_delivered(kept, sender, to, 7, false, now));
+        assert_false(partial_was_delivered(kept, sender, to, partial_nameless(7, 0), now));
         assert_int_equal(partial_group_of(kept, sender, to, 100, now), PARTIAL_TAKEN);
         assert_true(partial_backend(kept, mx, now + 29 * UINT64_C(24) * HOUR, &word));
         assert_false(partial_backend(kept, mx, now + 31 * UINT64_C(24) * HOUR, &word));
         partial_clock_was_set(kept, -ways[i], now - (uint64_t)ways[i]);
-        assert_false(partial_was_delivered(kept, sender, to, 7, false, now - (uint64_t)ways[i]));
+        assert_false(partial_was_delivered(kept, sender, to, partial_nameless(7, 0),
+                                           now - (uint64_t)ways[i]));
     }
 }
 
@@ -189,12 +195,12 @@ static void test_a_record_from_the_future_is_not_believed(void **state)
     struct sipkey fleet = {1, 2};
 
     assert_true(partial_use_key(kept, &fleet));
-    partial_delivered(kept, sender, to, 7, false, T0 + year);
-    assert_false(
-        partial_was_delivered(kept, sender, to, 7, false, T0)); /* before the keeper looks */
+    partial_delivered(kept, sender, to, partial_nameless(7, 0), T0 + year);
+    assert_false(partial_was_delivered(kept, sender, to, partial_nameless(7, 0),
+                                       T0)); /* before the keeper looks */
     partial_clock_was_set(kept, 0, T0);
-    assert_true(partial_was_delivered(kept, sender, to, 7, false, T0 + HOUR - 1000));
-    assert_false(partial_was_delivered(kept, sender, to, 7, false, T0 + HOUR + 1000));
+    assert_true(partial_was_delivered(kept, sender, to, partial_nameless(7, 0), T0 + HOUR - 1000));
+    assert_false(partial_was_delivered(kept, sender, to, partial_nameless(7, 0), T0 + HOUR + 1000));
     assert_false(partial_use_key(kept, &fleet)); /* what is for ever stays */
 }
 

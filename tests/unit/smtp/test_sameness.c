@@ -59,6 +59,14 @@ static void test_fields_of_the_way_do_not_count_beside_a_message_id(void **state
         {"Message-ID: <1@a>\r\n\r\nx", "Message-ID: <2@a>\r\n\r\nx", false},
         {"Received: a\r\nmessage-id:\r\n <1@a>\r\n\r\n", "MESSAGE-ID:\r\n <1@a>\r\n\r\n", false},
         {"Received: a\r\nmessage-id:\r\n <1@a>\r\n\r\n", "message-id:\r\n <1@a>\r\n\r\n", true},
+        /* To Postfix the body begins at a line without a colon: people read what follows. */
+        {"Received words\r\n" ID "\r\nx", ID "\r\nx", false},
+        {ID "Received words\r\n more\r\n\r\nx", ID "\r\nx", false},
+        {ID "Received\twords\r\n\r\nx", ID "\r\nx", false},
+        {ID "Received : words\r\n\r\nx", ID "\r\nx", false},
+        {ID "Received\r\n\r\nx", ID "\r\nx", false},
+        {ID "Received\r\n words\r\n\r\nx", ID "\r\nx", false},
+        {ID "DKIM-Signature words\r\n\r\nx", ID "\r\nx", false},
         /* Without one, all that the sender's queue wrote tells messages apart. */
         {"Received: by a\r\nA: b\r\n\r\nx", "Received: by b\r\nA: b\r\n\r\nx", false},
         {"Received: by a\r\nMessage-ID:\r\n\r\nx", "Received: by b\r\nMessage-ID:\r\n\r\nx", false},
@@ -73,6 +81,40 @@ static void test_fields_of_the_way_do_not_count_beside_a_message_id(void **state
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if ((hash(table[i].one) == hash(table[i].two)) != table[i].same)
             fail_msg("row %zu", i);
+}
+
+static uint64_t signatures(const char *text, size_t piece)
+{
+    struct sameness s = take(text, piece);
+    return sameness_signatures(&s);
+}
+
+static void test_signatures_have_a_hash_of_their_own(void **state)
+{
+    static const char one[] = "DKIM-Signature: b=x\r\n y\r\n";
+    static const struct {
+        const char *text;
+        bool same; /* as a message with that signature alone */
+    } table[] = {
+        {"DKIM-Signature: b=x\r\n y\r\n" ID "\r\nx", true},
+        {"Received: a\r\n" ID "A: b\r\nDKIM-Signature: b=x\r\n y\r\n\r\nother", true},
+        {"DKIM-Signature: b=x\r\n z\r\n" ID "\r\nx", false},
+        {"DKIM-Signature: b=z\r\n y\r\n" ID "\r\nx", false},
+        {"DKIM-Signature: b=x\r\n" ID "\r\n y\r\n", false},
+        {"DKIM-Signature: b=x\r\n y\r\nDKIM-Signature: b=x\r\n y\r\n" ID "\r\nx", false},
+        {"X-Google-DKIM-Signature: b=x\r\n y\r\n" ID "\r\nx", false},
+        {"DKIM-Signature b=x\r\n y\r\n" ID "\r\nx", false},
+        {ID "\r\nDKIM-Signature: b=x\r\n y\r\n", false},
+        {ID "\r\nx", false},
+    };
+    uint64_t is = signatures(one, SIZE_MAX);
+
+    assert_true(is != 0);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        for (size_t piece = 1; piece < 9; piece++)
+            if ((signatures(table[i].text, piece) == is) != table[i].same)
+                fail_msg("row %zu, pieces of %zu", i, piece);
+    assert_true(signatures(ID "\r\nDKIM-Signature: b=x\r\n", 1) == 0);
 }
 
 static void test_pieces_do_not_matter(void **state)
@@ -116,6 +158,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fields_of_the_way_do_not_count_beside_a_message_id),
+        cmocka_unit_test(test_signatures_have_a_hash_of_their_own),
         cmocka_unit_test(test_pieces_do_not_matter),
         cmocka_unit_test(test_a_message_id_is_a_field_with_an_identifier),
     };
