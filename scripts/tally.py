@@ -1,5 +1,5 @@
-"""Adds up the results that scripts/test left in a folder: names what failed and the tests that passed only on their
-second try, and prints one line, which a CI reads. With --failed, prints what of a file of results is worth a second
+"""Adds up the results that scripts/test left in a folder: names what failed, why tests were skipped, and those that
+passed only on their second try, and prints one line, which a CI reads. With --failed, prints what of a file of results is worth a second
 try.
 
 Unit tests come as meson's JSON log, in which each program's cmocka output is counted; a program that crashed
@@ -8,6 +8,7 @@ said stands above it, or in NAME.log. Integration tests come as JUnit XML beside
 NAME.meson.json and NAME.junit.xml, NAME.again.json and NAME.again.xml have the second tries.
 """
 
+import collections
 import json
 import pathlib
 import re
@@ -35,8 +36,9 @@ def of_meson(path):
         bad = count("FAILED")
         if program["result"] in ("FAIL", "ERROR", "TIMEOUT", "INTERRUPT"):
             bad = max(bad, 1)
-        passed = count("PASSED") or (0 if bad else 1)
-        results[program["name"].split(" / ")[-1]] = (passed, bad, count("SKIPPED"))
+        skipped = program["result"] == "SKIP"
+        passed = 0 if skipped else count("PASSED") or (0 if bad else 1)
+        results[program["name"].split(" / ")[-1]] = (passed, bad, count("SKIPPED") or int(skipped))
     return results
 
 
@@ -50,6 +52,13 @@ def of_junit(path):
         skipped = not failed and "skipped" in tags
         results[name] = (int(not failed and not skipped), int(failed), int(skipped))
     return results
+
+
+def skips_of(path):
+    """Why how many were skipped: what a machine cannot do should not look as if it had been tried."""
+    if path.suffix == ".xml":
+        return collections.Counter(skip.get("message") or "no reason" for skip in xml.parse(path).getroot().iter("skipped"))
+    return collections.Counter(f"{name} says so" for name, (_, _, skipped) in of_meson(path).items() for _ in range(skipped))
 
 
 def read(path):
@@ -116,6 +125,9 @@ def main(folder):
         unsteady += better
         for name in failed:
             print(f"failed: {name}")
+    for path in sorted([*folder.glob("*.junit.xml"), *folder.glob("*.meson.json")]):
+        for why, count in sorted(skips_of(path).items()):
+            print(f"skipped, {count} of {path.name.split('.')[0]}: {why}")
     for name in unsteady:
         print(f"unsteady, passed on its second try only: {name}")
     passed, failed, skipped = added(rows)

@@ -47,7 +47,15 @@ class Tally(unittest.TestCase):
 
     def test_all_passed(self):
         cases = junit(("a", ""), ("b", "skipped"))
-        self.assertEqual(self.sums(t_junit_xml=cases, t_status="0"), (0, ["1 passed, 0 failed, 1 skipped"]))
+        self.assertEqual(self.sums(t_junit_xml=cases, t_status="0"), (0, ["skipped, 1 of t: no reason", "1 passed, 0 failed, 1 skipped"]))
+
+    def test_what_was_not_tried_is_not_counted_as_passed(self):
+        out = "[  PASSED  ] 2 test(s).\n[  SKIPPED ] 1 test(s), listed below:\n"
+        programs = meson(("master/sandbox", "SKIP", ""), ("b", "OK", out), ("c", "OK", ""))
+        cases = '<testsuites><testcase classname="x" name="a"><skipped message="no kill-at"/></testcase></testsuites>'
+        told = self.sums(t_junit_xml=cases, t_status="0", u_meson_json=programs)
+        why = ["skipped, 1 of t: no kill-at", "skipped, 1 of u: b says so", "skipped, 1 of u: master/sandbox says so"]
+        self.assertEqual(told, (0, [*why, "3 passed, 0 failed, 3 skipped"]))
 
     def test_one_that_fails_fails_all(self):
         cases = junit(("a", ""), ("b", "failure"))
@@ -70,7 +78,7 @@ class Tally(unittest.TestCase):
 
     def test_a_second_try_counts_only_for_what_has_failed(self):
         first, then = junit(("a", "failure"), ("b", "skipped")), junit(("b", ""), ("c", ""))
-        self.assertEqual(self.sums(t_junit_xml=first, t_status="1", t_again_xml=then), (1, [failed("a"), "0 passed, 1 failed, 1 skipped"]))
+        self.assertEqual(self.sums(t_junit_xml=first, t_status="1", t_again_xml=then), (1, [failed("a"), "skipped, 1 of t: no reason", "0 passed, 1 failed, 1 skipped"]))
 
     def test_a_run_without_an_end_has_failed(self):
         first, then = junit(("a", ""), ("b", "failure")), junit(("b", ""))

@@ -235,7 +235,7 @@ def main(kind, count, targets, seconds=60):
     except KeyboardInterrupt:
         pass
     if not said:
-        print("open", flush=True)
+        print("never open", flush=True)
     print(json.dumps({"ended": ended, "open": len(flood)}), flush=True)
 
 
