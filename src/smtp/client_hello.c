@@ -41,24 +41,23 @@ static void say_xclient_again(struct outbound *o)
 
 /* After a 220 the backend takes us for the client and starts the session again, so EHLO now says
  * the client's own name. If the backend does not take the words of the command, it hears it without
- * the client's names: a client must not escape the backend's rules by a name that the backend
- * refuses. If the backend refuses XCLIENT, the mail is still sent, but never in the name of the
- * previous client. With a 4xx a backend that applies its access rules at once (Postfix
- * with smtpd_delay_reject = no) defers the client, and has started the session again. */
+ * the client's names. If it refuses that, too, nobody knows whether it refuses mired or this client:
+ * its address by a rule, its login by its length. So the message is not sent. In mired's own name it
+ * would pass by rules for the client, and a login would be that of a host which may send as anybody.
+ * A 4xx or 5xx may also come from a backend that applies its access rules at once (Postfix with
+ * smtpd_delay_reject = no): it takes us for the client already. */
 void outbound_on_xclient(struct outbound *o, const struct reply *r)
 {
     struct span helo = o->job->who.helo;
+    bool words = r->code >= 500 && r->code <= 504;
 
     if (r->code == 220) {
         o->as_client = true;
         say_hello(o, helo.len ? helo : span_of(o->hostname), OUTBOUND_XHELLO);
-    } else if (o->as_client || r->code < 500) {
-        outbound_refused(o, STAGE_XCLIENT, r);
-    } else if (r->code <= 504 && !o->xclient_again) {
+    } else if (words && !o->as_client && !o->xclient_again) {
         say_xclient_again(o);
     } else {
-        outbound_complain(o, STAGE_XCLIENT, r);
-        outbound_send_envelope(o);
+        outbound_refused(o, STAGE_XCLIENT, r);
     }
 }
 

@@ -44,7 +44,7 @@ static int add_xtext(struct buf *out, struct span value)
 }
 
 /* What a client said in HELO, or nothing if it is longer than a value may be: Postfix would refuse
- * the whole command, and the client would choose by that who the backend takes it for. */
+ * the whole command, and mail would be deferred for a name that nobody needs. */
 static struct span short_helo(struct span helo)
 {
     enum { VALUE_MAX = 255 }; /* as xtext */

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from lib import ports
 from lib.dovecot import Dovecot
 from lib.scram import Login, password_file as scram_file
 from lib.smtp import Client
@@ -59,6 +60,41 @@ def test_postfix_relays_for_the_account_that_dovecot_names(mired, postfix, dovec
         client.ehlo()
         assert client.message("a@b.test", USER).code == 250
         backend.wait_log(rf": client=unknown\[{re.escape(client.source)}\]\n")
+
+
+LONG = [
+    "alice@" + "\u00e9" * 100 + ".test",
+    "alice@" + "x" * 245 + "+.t",
+]
+
+
+@pytest.mark.parametrize("typed", LONG, ids=["beyond ASCII", "one sign"])
+def test_no_spelling_of_an_account_passes_for_the_host_that_mired_is(mired, postfix, dovecot, typed):
+    """Postfix takes 255 octets of xtext in XCLIENT's LOGIN. In mired's own name, which it trusts, the account could send as
+    anybody."""
+    d = dovecot(extra="auth_username_format = %Ln\nauth_username_chars =\n", users={"alice": "{PLAIN}" + PASSWORD})
+    backend = postfix(
+        extra="smtpd_authorized_xclient_hosts = static:all\nmynetworks = 127.0.0.1\n"
+        f"smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = {d.auth}\n"
+        "smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination\n"
+        "smtpd_sender_restrictions = permit_mynetworks, reject_sender_login_mismatch\n"
+        "smtpd_sender_login_maps = inline:{chef@example.test=chef}\n"
+        "default_transport = discard\n"
+    )
+    m = mired(
+        backend=f'backend "smtp://127.0.0.1:{backend.port}" {{ xclient = true }}', workers=1, tarpit="time = 0",
+        passwords=None, config='auth "backend" { }',
+    )  # fmt: skip
+    client_address = ports.stranger()
+    for name, code in ((typed, 451), ("alice", 553)):
+        with Client(m.submission, source=client_address) as client:
+            client.ehlo()
+            assert client.login(name, PASSWORD).code == 235
+            assert client.message("chef@example.test", "someone@far.elsewhere.test").code == code
+    assert "from=<chef@example.test>, size" not in backend.log
+    with Client(m.port) as client:  # others' mail passes
+        client.ehlo()
+        assert client.message("a@b.test", USER).code == 250
 
 
 def test_scram_and_a_file_are_passed_on_too_and_received_says_how_it_came(mired, postfix, dovecot):

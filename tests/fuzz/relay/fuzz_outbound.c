@@ -13,9 +13,12 @@ enum { RECIPIENTS = 3 };
 
 static void go_on(struct outbound *o, struct job *job, bool *begun)
 {
+    static bool named; /* the job began with XCLIENT */
+
     if (o->state == OUTBOUND_IDLE && !*begun) {
         assert(outbound_begin(o, job) == 0);
         *begun = true;
+        named = o->state == OUTBOUND_XCLIENT;
     } else if (o->state == OUTBOUND_BODY) {
         outbound_sent(o);
     }
@@ -23,6 +26,9 @@ static void go_on(struct outbound *o, struct job *job, bool *begun)
         assert(job->recipient[i].fate != FATE_DONE || job->sent);
     /* if BDAT is refused and the job goes again, nobody has the message */
     assert(!o->chunks_refused || o->over || o->state != OUTBOUND_DEAD || !job->sent || o->lmtp);
+    /* no client's message goes in mired's own name where the backend was to know the client */
+    assert(!*begun || !named || o->as_client || o->state <= OUTBOUND_XHELLO ||
+           o->state == OUTBOUND_DEAD);
     assert(o->out.len < 4096);
 }
 
