@@ -52,23 +52,35 @@ static void forget_complaint(struct outbound *o)
     o->complaint.code = 0;
 }
 
+static void log_complaint(const struct backend *b, const char *stage, const struct reply *r,
+                          const struct addr *client)
+{
+    char text[ADDR_TEXT];
+
+    if (client)
+        log_warn("backend %s refuses the client %s, not its mail, at %s: %u %u.%u.%u %.*s",
+                 b->config->name, addr_format(client, text), stage, r->code, r->enhanced[0],
+                 r->enhanced[1], r->enhanced[2], (int)r->arg.len, r->arg.at ? r->arg.at : "");
+    else
+        log_warn("backend %s refuses mired, not the mail, at %s: %u %u.%u.%u %.*s", b->config->name,
+                 stage, r->code, r->enhanced[0], r->enhanced[1], r->enhanced[2], (int)r->arg.len,
+                 r->arg.at ? r->arg.at : "");
+}
+
 /* A reply about us, not about the mail, is logged for the administrator; the client hears 451
  * (R24). */
-void health_complain(struct backend *b, struct outbound *o)
+void health_complain(struct backend *b, struct outbound *o, const struct addr *client)
 {
     uint64_t now = b->pool->params.loop->now;
+    uint64_t *told = client ? &b->told_of_client_ms : &b->complained_ms;
     struct reply r = kept_get(&o->complaint);
 
     if (r.code == 0)
         return;
     if (r.code == NEEDS_TLS && !o->secure && now + POOL_RETRY_MAX_MS < b->plain_until_ms)
         b->plain_until_ms = now + POOL_RETRY_MAX_MS;
-    if (!b->complained_ms || now - b->complained_ms >= POOL_COMPLAINT_MS) {
-        log_warn("backend %s refuses mired, not the mail, at %s: %u %u.%u.%u %.*s", b->config->name,
-                 reply_stage_text((enum reply_stage)o->complained_of), r.code, r.enhanced[0],
-                 r.enhanced[1], r.enhanced[2], (int)r.arg.len, r.arg.at ? r.arg.at : "");
-        b->complained_ms = now ? now : 1;
-    }
+    if (log_is_due(told, POOL_COMPLAINT_MS, now))
+        log_complaint(b, reply_stage_text((enum reply_stage)o->complained_of), &r, client);
     forget_complaint(o);
 }
 

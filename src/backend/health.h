@@ -38,7 +38,9 @@ void health_tls(struct backend *b);
 bool health_is_plain(const struct backend *b);
 
 /* Logs, at most once a minute, what this session's replies said about mired, and clears it. If they
- * demand TLS, which has failed, it is soon tried again. */
-void health_complain(struct backend *b, struct outbound *o);
+ * demand TLS, which has failed, it is soon tried again. `client`: they may be about this client alone,
+ * which the session has named; NULL: they are about mired. What is said about clients keeps nothing
+ * about mired out of the log. */
+void health_complain(struct backend *b, struct outbound *o, const struct addr *client);
 
 #endif

@@ -133,7 +133,7 @@ bool limit_refused(struct backend *b, const struct link *l, bool silent)
         bool left = left_lately(b);
         if (!left && !b->apart)
             log_limit(b, links);
-        if (pool_line_first(b) && !b->apart)
+        if (pool_line_any(b) && !b->apart)
             want(b, links);
         stay_at(b, links, left ? POOL_ASK_MS : POOL_LIMITED_MS);
         return true;
@@ -291,12 +291,13 @@ void limit_look(struct backend *b)
         loop_alarm(b->pool->params.loop, &b->share, now + POOL_SHARE_MS);
 }
 
-/* Whether a new link has long had no answer. */
+/* Whether a new link has long had no answer. A client's own link says nothing. */
 static bool is_kept_waiting(const struct backend *b)
 {
     const struct link *l = b->links;
 
-    while (l && !(l->connecting && !is_greeted(l) && now_of(b) >= l->opened_ms + POOL_SILENT_MS))
+    while (l && !(l->connecting && !is_greeted(l) && !link_is_of_client(l) &&
+                  now_of(b) >= l->opened_ms + POOL_SILENT_MS))
         l = l->next;
     return l;
 }

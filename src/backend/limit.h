@@ -7,6 +7,8 @@
  * this machine have some, keeps its deliveries and asks those for a link (base/sharing.h): each
  * closes one that is idle now or next, and none is closed under a message.
  *
+ * A link that has named one client (PROXY) says nothing of this: see link_is_of_client().
+ *
  * Another worker's word is believed for POOL_DOUBT_MS only, because that worker may be hostile. */
 #ifndef MIRED_BACKEND_LIMIT_H
 #define MIRED_BACKEND_LIMIT_H

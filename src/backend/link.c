@@ -233,6 +233,7 @@ bool link_write(struct link *l)
             return errno == EAGAIN || errno == EINTR;
         buf_drop(out, (size_t)n);
     }
+    l->named = l->named || l->reserved;
     return true;
 }
 

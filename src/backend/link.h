@@ -32,6 +32,8 @@ struct link {
     bool tls_failed; /* the next link does without */
     bool used;       /* it has sent another message before the current one */
     bool reserved;   /* opened for the delivery that it has, and not yet begun: PROXY */
+    bool named;      /* ... and the backend has been sent the header that names its client */
+    bool slow;       /* ... and has said nothing for POOL_SILENT_MS */
     bool moving;     /* pool.c is in the middle of it, perhaps in an owner's callback */
     bool closed;     /* it was closed meanwhile, and is freed when pool.c is through */
 };
@@ -39,6 +41,13 @@ struct link {
 static inline struct loop *link_loop(const struct link *l)
 {
     return l->backend->pool->params.loop;
+}
+
+/* The backend may refuse its client alone, or keep it waiting (for the client's name in the DNS, say),
+ * so what happens to it says nothing of other links. */
+static inline bool link_is_of_client(const struct link *l)
+{
+    return l->reserved && l->named;
 }
 
 static inline void link_timer(struct link *l, uint64_t ms)

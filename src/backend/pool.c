@@ -1,6 +1,6 @@
-/* Links to one backend and the deliveries that wait for them; see pool.h. This file decides when to
- * open a link, what it does next and what its end means; pool_links.c opens and closes links, and
- * link.c sends and receives their octets.
+/* Links to one backend and the deliveries that wait for them; see pool.h. This file decides what a
+ * link does next and what its end means; pool_more.c when to open one; pool_links.c opens and closes
+ * links, and link.c sends and receives their octets.
  * Everything runs in the worker's loop, and nothing blocks. */
 #include "backend/pool.h"
 
@@ -14,30 +14,6 @@
 #include "base/log.h"
 
 /* ---- links ---- */
-
-static bool may_open(const struct backend *b)
-{
-    return b->open < limit_most(b) && !limit_asks(b);
-}
-
-static void more_links(struct backend *b)
-{
-    struct delivery *d = pool_line_first(b);
-
-    if (!d || !may_open(b) || b->pool->closing)
-        return;
-    if (pool_is_single(b)) {
-        int error = pool_link_open(b, d);
-        if (error == POOL_NOT_NOW) /* it keeps its turn */
-            return;
-        (void)pool_line_take(b);
-        loop_alarm_off(b->pool->params.loop, &d->alarm);
-        if (error)
-            b->pool->params.broke(d, false);
-    } else if (b->connecting == 0) {
-        pool_link_open(b, NULL);
-    }
-}
 
 /* Keeps the state for the log before OUTBOUND_DEAD replaces it. */
 static void note_state(struct link *l)
@@ -86,10 +62,19 @@ static bool only_link(struct link *l)
 }
 
 /* A delivery that has a link of its own, which was refused before it began, waits for another one. A
- * backend that says 5xx may refuse this client, which a PROXY header names. */
+ * backend that says 5xx to its client would say it again. */
 static bool waits_again(const struct link *l)
 {
     return l->reserved && kept_get(&l->outbound.complaint).code < 500;
+}
+
+/* Logs what the backend has said about mired, or about the client that the link has named. */
+static void complain(struct link *l)
+{
+    const struct delivery *d = l->delivery;
+    bool named = l->outbound.of_client && d && (l->named || !l->reserved);
+
+    health_complain(l->backend, &l->outbound, named ? &d->client : NULL);
 }
 
 /* The link is unusable: reports that to its delivery, or to those that wait. */
@@ -97,11 +82,12 @@ static void link_broke(struct link *l)
 {
     struct delivery *d = l->delivery;
     struct backend *b = l->backend;
-    bool again = d && waits_again(l);
+    bool again = d && waits_again(l), of_client = link_is_of_client(l) && !l->tls_failed;
+    bool said = l->outbound.complaint.code;
 
-    if (l->outbound.complaint.code)
-        l->why = "it refuses mired";
-    if (l->outbound.complaint.code >= 500 && !l->reserved) /* PROXY: it may refuse one client */
+    if (said)
+        l->why = of_client ? "it refuses the client" : "it refuses mired";
+    if (l->outbound.complaint.code >= 500 && !of_client)
         l->lasting = true;
     if (!l->why && l->outbound.tls == OUTBOUND_TLS_NEEDED && l->lived_in == OUTBOUND_HELLO &&
         !l->outbound.secure) {
@@ -121,15 +107,19 @@ static void link_broke(struct link *l)
     }
     if (d && !d->unreadable && l->outbound.chunked && l->lived_in >= OUTBOUND_CHUNK)
         doubt_chunks(b, d);
-    health_complain(b, &l->outbound);
+    if (d) /* of one client: what it heard says nothing of the idle links */
+        d->fresh = said && l->outbound.of_client;
+    complain(l);
     /* The backend worked a moment ago and may be restarting: try once more at once. If it accepts
      * connections and refuses service, wait for its retry. */
     bool never_served = l->connecting && !l->outbound.served;
     bool was_down = b->known && !b->up;
-    bool alone = never_served && only_link(l);
+    bool alone = never_served && (of_client ? !was_down : only_link(l));
     bool hopeless = never_served && !alone && was_down;
-    bool idle = !d && !never_served, in_clear = l->tls_failed;
+    bool idle = !d && !never_served, in_clear = l->tls_failed, silent = l->silent;
     pool_link_close(l);
+    if (of_client && never_served && !was_down)
+        pool_ask_for_all(b);
     /* find out whether it is down or only closes idle connections */
     if (idle && b->open == 0 && b->up) {
         b->probe = true;
@@ -137,21 +127,21 @@ static void link_broke(struct link *l)
     }
     if (d)
         d->link = NULL;
-    bool waits = alone && again && pool_line_add(b, d); /* its time to wait goes on */
+    bool waits = alone && again && !(of_client && silent); /* its time to wait goes on */
+    if (waits && of_client)
+        pool_stand_aside(b, d);
+    else if (waits)
+        waits = pool_line_add(b, d);
     if (d && !waits) {
-        if (!d->unreadable) /* other idle links may be dead too: the next try uses a fresh one */
+        if (!d->unreadable && !d->fresh) /* other idle links may be dead too: use a fresh one */
             pool_close_idle(b);
         b->pool->params.broke(d, true);
     }
     if (in_clear && !pool_line_first(b) && b->open == 0) /* it was to learn the backend's state */
         pool_link_open(b, NULL);
     if (!hopeless)
-        more_links(b);
-    while (pool_line_first(b) && b->open == 0 && !limit_waits(b)) { /* no link is left for them */
-        struct delivery *waiting = pool_line_first(b);
-        pool_drop(waiting);
-        b->pool->params.broke(waiting, false);
-    }
+        pool_more_links(b);
+    pool_send_away(b);
     if (pool_line_first(b)) /* its alarm may have been set to a later time */
         limit_go_on(b);
 }
@@ -224,7 +214,7 @@ static void ask_young(struct link *l, struct delivery *d)
     pool_link_close(l);
     pool_close_idle(b);
     b->pool->params.again(d);
-    more_links(b);
+    pool_more_links(b);
 }
 
 /* BDAT was refused, so nobody has the message: it goes again with DATA. A refusal with 4xx may have
@@ -236,12 +226,12 @@ static void again_with_data(struct link *l)
 
     if (kept_get(&l->outbound.complaint).code >= 500)
         health_no_chunks(b, &l->outbound);
-    health_complain(b, &l->outbound);
+    complain(l);
     doubt_chunks(b, d);
     d->link = NULL;
     pool_link_close(l);
     b->pool->params.again(d);
-    more_links(b);
+    pool_more_links(b);
 }
 
 /* A job has ended that was sent with BDAT. */
@@ -276,7 +266,7 @@ static void move(struct link *l)
                 link_timer(l, POOL_IDLE_MS);
             b->pool->params.over(d);
             if (l->closed) { /* the owner has begun its next delivery here, and given it up */
-                more_links(b);
+                pool_more_links(b);
                 return;
             }
         }
@@ -294,7 +284,7 @@ static void move(struct link *l)
             l->outbound.state = OUTBOUND_DEAD;
             continue;
         }
-        health_complain(b, &l->outbound);
+        complain(l);
         if (l->connecting && l->outbound.state == OUTBOUND_IDLE) {
             l->connecting = false;
             l->ready_ms = link_loop(l)->now;
@@ -328,7 +318,7 @@ static void move(struct link *l)
         link_want(l);
     }
     limit_look(b); /* it may close the link */
-    more_links(b);
+    pool_more_links(b);
 }
 
 /* Moves a link on; it may be freed afterwards. */
@@ -379,26 +369,18 @@ void pool_link_due(struct loop *loop, struct alarm *a)
         struct backend *b = l->backend;
         pool_link_quit(l);
         pool_link_close(l);
-        more_links(b);
+        pool_more_links(b);
+    } else if (l->reserved && !l->slow) { /* the first of its timers */
+        l->slow = true;
+        link_timer(l, POOL_CONNECT_MS - POOL_SILENT_MS);
+        if (link_is_of_client(l))
+            pool_ask_for_all(l->backend);
     } else {
         l->why = "no answer in time";
         l->silent = true;
         note_state(l);
         link_broke(l);
     }
-}
-
-static void retry(struct loop *loop, struct alarm *a)
-{
-    struct backend *b = container_of(a, struct backend, retry);
-    bool probe = !b->up || (b->probe && b->open == 0);
-
-    more_links(b);
-    if (probe && b->connecting == 0 && may_open(b))
-        pool_link_open(b, NULL);
-    if (!probe && !pool_line_first(b))
-        b->doubted_ms = 0; /* nobody needs a link any more */
-    limit_go_on(b);
 }
 
 /* ---- called by the owner ---- */
@@ -419,7 +401,7 @@ void pool_open(struct pool *p, struct backend *b, uint32_t index)
     b->open_max = b->config->connections / slots;
     if (b->open_max == 0)
         b->open_max = 1;
-    b->retry.due = retry;
+    b->retry.due = pool_retry;
     health_recall(b);
     limit_open(b);
     pool_link_open(b, NULL);
@@ -428,6 +410,7 @@ void pool_open(struct pool *p, struct backend *b, uint32_t index)
 void pool_close(struct backend *b)
 {
     loop_alarm_off(b->pool->params.loop, &b->retry);
+    loop_alarm_off(b->pool->params.loop, &b->back);
     limit_close(b);
     SSL_CTX_free(b->tls); /* connections keep a reference of their own */
     b->tls = NULL;
@@ -442,7 +425,7 @@ void pool_close(struct backend *b)
             b->pool->params.broke(d, true);
         }
     }
-    for (struct delivery *d; (d = pool_line_first(b));) {
+    for (struct delivery *d; (d = b->aside ? b->aside : pool_line_first(b));) {
         pool_drop(d);
         b->pool->params.broke(d, false);
     }
@@ -464,12 +447,16 @@ bool pool_put(struct backend *b, struct delivery *d)
     bool others = pool_line_first(b);
 
     d->backend = b;
+    d->refusals = 0;
     d->until_ms = b->pool->params.loop->now + POOL_WAIT_MS;
-    if (pool_is_single(b) && may_open(b) && !others) {
+    if (pool_is_single(b) && pool_may_open(b) && !others && !b->doubted_ms) {
         int error = pool_link_open(b, d);
         if (error != POOL_NOT_NOW)
             return error == 0;
     }
+    if (l && d->fresh && pool_may_open(b) && (b->connecting || pool_link_open(b, NULL) == 0))
+        l = NULL;
+    d->fresh = false;
     /* The end of its last delivery has led here: it is for the one whose turn it is. */
     if (l && l->moving && others)
         l = NULL;
@@ -483,17 +470,17 @@ bool pool_put(struct backend *b, struct delivery *d)
         link_want(l);
         return true;
     }
-    if (!pool_is_single(b) && may_open(b) && b->connecting == 0)
+    if (!pool_is_single(b) && pool_may_open(b) && b->connecting == 0)
         pool_link_open(b, NULL);
     /* A single backend's connection is for the first in the line, and is opened from the loop. */
-    bool opens = pool_is_single(b) && others && may_open(b);
+    bool opens = pool_is_single(b) && others && pool_may_open(b);
     if (b->open == 0 && !opens && !limit_waits(b))
         return false;
     if (!pool_line_add(b, d))
         return false;
     end_spent(b);
     limit_go_on(b);
-    if (pool_is_single(b) && may_open(b)) /* for those that waited before */
+    if (pool_is_single(b) && pool_may_open(b)) /* for those that waited before */
         loop_alarm(b->pool->params.loop, &b->retry, b->pool->params.loop->now);
     return true;
 }

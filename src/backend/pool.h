@@ -36,6 +36,7 @@ enum {
     POOL_LEFT_MS = 1000,    /* a backend may count a connection that was closed */
     POOL_SHARE_MS = 500,    /* between two looks whether another worker wants a link */
     POOL_SILENT_MS = 1000,  /* without a greeting: others are asked for a link */
+    POOL_PROBE_MS = 1000,   /* between two links in mired's own name after refusals of clients */
     POOL_GIVE_MS = 1000,    /* no link is opened after one was closed for another worker */
     /* No link is given after one that was accepted in the place of a given one. Shorter than
      * POOL_DOUBT_MS, so that a worker with a need gets its link. */
@@ -58,7 +59,10 @@ struct delivery {
     struct link *link;       /* the link that sends it; NULL: it waits */
     struct alarm alarm;      /* its callback belongs to the owner: it has waited too long */
     struct job job;
-    uint64_t until_ms;  /* so long it waits for a link */
+    uint64_t until_ms; /* so long it waits for a link */
+    uint64_t back_ms;  /* when it stands aside: it comes back to the line then */
+    struct delivery *aside_next,
+        **aside_prev;   /* of those that stand aside; prev NULL: it does not */
     struct addr client; /* who takes turns in the line */
     /* Octets of the message from `offset` on, as spool_read(). */
     struct span (*read)(void *message, uint64_t offset);
@@ -68,6 +72,8 @@ struct delivery {
     int file;
     uint64_t filed;
     bool doubted;     /* an old connection said "no such user": only a young one counts */
+    bool fresh;       /* it wants a link that no message has used, if there is room for one */
+    uint8_t refusals; /* of its client by this backend, before it could begin */
     bool unreadable;  /* read() has failed, or `file`: no backend can have the message */
     bool refused;     /* on the last connection the backend refused mired, and would do so again */
     uint8_t broke_in; /* enum outbound_state of the last connection that broke under it */
@@ -131,11 +137,15 @@ struct backend {
     uint64_t plain_until_ms; /* its TLS failed and is not required: clear text until then */
     struct alarm share;      /* the next look */
     struct fair *line;       /* of deliveries that wait; NULL: none has waited yet */
+    struct delivery *aside;  /* those whose client it has refused; they come back to the line */
+    struct alarm back;       /* ... when this looks at them */
     struct alarm retry;
     uint64_t backoff_ms;
-    unsigned turn;          /* the index of the address of its name that is tried */
-    struct ability ability; /* as on its last connection */
-    uint64_t complained_ms; /* when its complaint was last logged; 0: never */
+    unsigned turn;              /* the index of the address of its name that is tried */
+    struct ability ability;     /* as on its last connection */
+    uint64_t complained_ms;     /* when its complaint was last logged; 0: never */
+    uint64_t told_of_client_ms; /* when its refusal of a client was last logged; 0: never */
+    uint64_t probed_ms; /* when a refusal of a client last led to a link in mired's own name */
     bool known, up;
     bool learnt;            /* `ability` is known, from this process or an earlier one */
     bool probe;             /* `retry` opens a link even if nobody waits for one */

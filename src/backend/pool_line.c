@@ -36,9 +36,51 @@ struct delivery *pool_line_take(struct backend *b)
     return delivery_of(item);
 }
 
+void pool_line_stand_aside(struct backend *b, struct delivery *d)
+{
+    enum { SHIFT_MAX = 8 };
+    uint64_t pause = (uint64_t)POOL_ASK_MS << (d->refusals < SHIFT_MAX ? d->refusals : SHIFT_MAX);
+
+    if (d->refusals < UINT8_MAX)
+        d->refusals++;
+    d->back_ms = b->pool->params.loop->now + (pause < POOL_LIMITED_MS ? pause : POOL_LIMITED_MS);
+    d->aside_next = b->aside;
+    d->aside_prev = &b->aside;
+    if (d->aside_next)
+        d->aside_next->aside_prev = &d->aside_next;
+    b->aside = d;
+    loop_alarm(b->pool->params.loop, &d->alarm, d->until_ms);
+}
+
+static void stand_no_more(struct delivery *d)
+{
+    *d->aside_prev = d->aside_next;
+    if (d->aside_next)
+        d->aside_next->aside_prev = d->aside_prev;
+    d->aside_prev = NULL;
+}
+
+struct delivery *pool_line_back(struct backend *b, bool all)
+{
+    struct delivery *d = b->aside;
+
+    while (d && !all && d->back_ms > b->pool->params.loop->now)
+        d = d->aside_next;
+    if (d)
+        stand_no_more(d);
+    return d;
+}
+
+bool pool_line_any(const struct backend *b)
+{
+    return pool_line_first(b) || b->aside;
+}
+
 void pool_line_drop(struct backend *b, struct delivery *d)
 {
-    if (d->turn.client)
+    if (d->aside_prev)
+        stand_no_more(d);
+    else if (d->turn.client)
         fair_drop(b->line, &d->turn);
 }
 

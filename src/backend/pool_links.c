@@ -153,7 +153,7 @@ int pool_link_open(struct backend *b, struct delivery *d)
     b->links = l;
     b->open++;
     b->connecting++;
-    link_timer(l, POOL_CONNECT_MS);
+    link_timer(l, d ? POOL_SILENT_MS : POOL_CONNECT_MS);
     limit_opened(b);
     return 0;
 }

@@ -39,7 +39,32 @@ void pool_close_idle(struct backend *b);
 /* An idle link that can take `d`; NULL: there is none. */
 struct link *pool_idle_link(struct backend *b, const struct delivery *d);
 
-/* ---- pool_line.c: deliveries that wait for a link, in a fair order by client ---- */
+/* ---- pool_more.c ---- */
+
+/* Whether the backend may have another link now. */
+bool pool_may_open(const struct backend *b);
+
+/* Opens one for those that wait, if it may. */
+void pool_more_links(struct backend *b);
+
+/* A link that names its client was refused, or waits for long. Opens one in mired's own name, which
+ * shows whether that is about the client or about all, unless one has just done so. */
+void pool_ask_for_all(struct backend *b);
+
+/* The client of a delivery was refused: others go first for a moment. */
+void pool_stand_aside(struct backend *b, struct delivery *d);
+
+/* Gives up those that wait when there is no link for them, and none is expected. */
+void pool_send_away(struct backend *b);
+
+/* The callback of b->retry. */
+void pool_retry(struct loop *loop, struct alarm *a);
+
+/* ---- pool_line.c: deliveries that wait for a link, in a fair order by client ----
+ *
+ * A backend may refuse one client that a PROXY header names: for a moment, because it has too many
+ * connections of that client, or each time. Its delivery stands aside for a while, so that others
+ * have the links, and then comes back to the line. */
 
 /* Adds a delivery, whose alarm ends its wait at d->until_ms. False without memory. */
 bool pool_line_add(struct backend *b, struct delivery *d);
@@ -50,7 +75,17 @@ struct delivery *pool_line_first(const struct backend *b);
 /* The same, which waits no more. Its alarm stays as it is. */
 struct delivery *pool_line_take(struct backend *b);
 
-/* Removes a delivery if it waits. The turns of others stay as they are. */
+/* Its client was refused: it stands aside for a pause, which is longer after each refusal. Its alarm
+ * ends the wait as in the line. */
+void pool_line_stand_aside(struct backend *b, struct delivery *d);
+
+/* A delivery that stands aside and may come back now, or any (`all`); it does so no more. NULL: none. */
+struct delivery *pool_line_back(struct backend *b, bool all);
+
+/* Whether any delivery wants a link, in the line or aside. */
+bool pool_line_any(const struct backend *b);
+
+/* Removes a delivery if it waits, or stands aside. The turns of others stay as they are. */
 void pool_line_drop(struct backend *b, struct delivery *d);
 
 /* Frees the line when nobody waits any more. */

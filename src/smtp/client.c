@@ -203,6 +203,10 @@ void outbound_send_envelope(struct outbound *o)
 
 void outbound_complain(struct outbound *o, enum reply_stage stage, const struct reply *r)
 {
+    bool named = o->as_client || o->proxied || o->state == OUTBOUND_XCLIENT;
+    bool begins = stage < STAGE_MAIL && stage != STAGE_TLS;
+
+    o->of_client = named && (begins || r->code == 421);
     o->complained_of = (uint8_t)stage;
     (void)kept_set(&o->complaint, r);
 }

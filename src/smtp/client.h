@@ -123,6 +123,7 @@ struct outbound {
     struct ability ability;
     struct kept_reply complaint; /* about us, not about the mail: for the log; code 0: none */
     uint8_t complained_of;       /* enum reply_stage */
+    bool of_client;              /* the complaint may be about the client alone that was named */
     uint32_t xclient_caps;       /* CAP_XCLIENT, CAP_XFORWARD: use these if the backend has them */
     uint32_t at;                 /* the recipient whose reply comes next */
     uint8_t state;               /* enum outbound_state */

@@ -153,6 +153,131 @@ def test_postfix_with_a_limit_of_connections_gets_all_mail(mired, postfix, worke
     assert "Connection concurrency limit exceeded" in backend.log
 
 
+REFUSALS = {"554": "554 5.7.1 not from there", "421": "421 4.7.0 too many from there", "close": CLOSE}
+
+
+def by_client(refused, refusal, then=lambda verb, session: None):
+    """A backend that reads a PROXY header before it greets, and does not want one of the clients."""
+
+    def answer(verb, argument, session):
+        if verb == "GREETING":
+            session.named = session.rfile.readline().decode().split()[2]
+            return refusal if session.named == refused else None
+        return then(verb, session)
+
+    return answer
+
+
+class Enemy:
+    """Sends messages that its address has refused, without an end and without reading the answers."""
+
+    def __init__(self, m, source, pause=0.05):
+        self.port, self.source, self.pause = m.port, source, pause
+        self.sent, self.ends = 0, threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def run(self):
+        clients = []
+        while not self.ends.wait(self.pause):
+            client = Client(self.port, source=self.source)
+            clients.append(client)
+            client.ehlo()
+            assert all(reply.ok for reply in client.envelope("bad@b.test", [TO]))
+            client.must("DATA", 354)
+            client.send("Subject: x\r\n\r\nx\r\n.\r\n")
+            self.sent += 1
+            if len(clients) > 20:
+                clients.pop(0).close()
+        for client in clients:
+            client.close()
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ends.set()
+        self.thread.join()
+
+
+def says_nothing_of_all(m):
+    for words in ("is down", "is up again", "refuses mired", "refuses more than", "refuses all connections"):
+        assert words not in m.log.text, words
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_client_that_the_backend_refuses_takes_no_connection_from_others(mired, refusal):
+    """Ten messages are at the backend at once, each time, whatever it says to another client meanwhile."""
+    bad, together = ports.stranger(), threading.Barrier(10)
+
+    def hold(verb, session):
+        if verb == "." and session.named != bad:
+            together.wait(PATIENCE)
+
+    with Scripted(by_client(bad, REFUSALS[refusal], hold)) as backend:
+        m = mired(backend=backend.block.replace("{ }", "{ connections = 10  proxy_protocol = v1 }"), workers=1, tarpit="time = 0")
+        with Enemy(m, bad) as enemy:
+            until(lambda: enemy.sent >= 3)
+            for _ in range(5):
+                codes, seconds = send(m, 10)
+                print(f"{seconds:.2f} s")
+                assert codes == [250] * 10, codes
+        assert backend.copies(TO) == 50
+        says_nothing_of_all(m)
+        if refusal != "close":
+            assert m.log.text.count(f"refuses the client {bad}, not its mail, at the connection: {refusal}") == 1  # a minute
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_client_that_the_backend_refuses_does_not_make_it_seem_down(mired, refusal, workers):
+    """Nobody else sends."""
+    bad = ports.stranger()
+    with Scripted(by_client(bad, REFUSALS[refusal])) as backend:
+        m = mired(backend=backend.block.replace("{ }", "{ proxy_protocol = v1 }"), workers=workers, tarpit="time = 0")
+        until(lambda: is_up(m))
+        with Enemy(m, bad, 0.02) as enemy:
+            until(lambda: enemy.sent >= 60)
+        assert deliver(m.port, "a@b.test", TO).code == 250
+        says_nothing_of_all(m)
+        if refusal == "554":
+            with Client(m.port, source=bad) as client:
+                client.ehlo()
+                assert client.message("bad@b.test", TO).code == 451
+            m.log.wait(r"event=message .*code=451 .*why=\"it refuses the client \(greeting\)\"")
+
+
+def test_a_backend_that_refuses_everybody_behind_a_header_is_down(mired):
+    with Scripted(lambda verb, argument, session: "554 5.7.1 no" if verb == "GREETING" and session.rfile.readline() else None) as backend:
+        m = mired(backend=backend.block.replace("{ }", "{ proxy_protocol = v1 }"), workers=1, tarpit="time = 0")
+        m.log.wait("is down: it refuses mired")
+        assert deliver(m.port, "a@b.test", TO).code == 451
+
+
+def test_a_client_with_a_limit_of_its_own_gets_its_mail_through_beside_others(mired, postfix):
+    """Postfix counts the connections of each client that the header names."""
+    backend = postfix(
+        extra="smtpd_upstream_proxy_protocol = haproxy\nsmtpd_client_connection_count_limit = 1\n"
+        "smtpd_client_event_limit_exceptions =\nsmtpd_end_of_data_restrictions = sleep 1",
+        greets=False,
+    )
+    m = mired(backend=f'backend "smtp://127.0.0.1:{backend.port}" {{ proxy_protocol = v2 }}', workers=1, tarpit="time = 0")
+    bulk, codes = ports.stranger(), []
+
+    def message(source):
+        with Client(m.port, source=source) as client:
+            client.ehlo()
+            codes.append(client.message("a@b.test", TO).code)
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        for source in [bulk] * 5 + [ports.stranger() for _ in range(5)]:
+            pool.submit(message, source)
+    assert codes == [250] * 10, codes
+    assert len(backend.delivered(TO, count=10)) == 10
+    assert "too many connections" in backend.log or "Connection concurrency limit exceeded" in backend.log
+    says_nothing_of_all(m)
+
+
 @pytest.mark.parametrize("told", ["", "proxy_protocol = v1"])
 def test_a_client_with_many_messages_delays_one_of_another_by_one_turn(mired, told):
     """Its messages wait for the only connection of a slow backend before the other's message comes."""

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from lib import ports
 from lib.scripted import CLOSE, HELLO, Scripted
 from lib.smtp import Client, deliver, wait_offered
 
@@ -100,8 +101,43 @@ def test_a_postfix_that_puts_clients_off_at_xclient_does_not_make_it_their_fault
     reply = deliver(m.port, "a@b.test", ALICE)
     assert reply.code == 451 and reply.seconds < 10
     m.log.wait(r"event=session .*offences=0")
-    m.log.wait(r"refuses mired, not the mail, at XCLIENT or XFORWARD: 450 4.7.25")
+    m.log.wait(r"refuses the client 127\S+, not its mail, at XCLIENT or XFORWARD: 450 4.7.25")
     assert not re.search(r"\b503\b", m.log.text)
+
+
+TOLD = (*HELLO, "XCLIENT NAME ADDR PORT PROTO HELO LOGIN")
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize(
+    "verb, reply",
+    [(v, r) for v in ("XCLIENT", "EHLO", "MAIL") for r in ("554 5.7.1 Client host rejected: Access denied", "421 4.7.0 too many")]
+    + [("XCLIENT", "501 5.5.4 Bad ADDR syntax"), ("EHLO", "501 5.5.2 Invalid name")],
+)
+def test_a_client_that_a_backend_refuses_by_name_never_comes_in_as_mired(mired, verb, reply):
+    """Nor does it cost others their connections."""
+    bad, good = ports.stranger(), ports.stranger()
+
+    def answer(said, argument, session):
+        if said == "XCLIENT":
+            session.bad = f"ADDR={bad} " in argument
+        return reply if said == verb and getattr(session, "bad", False) else None
+
+    with Scripted(answer, hello=TOLD) as backend:
+        m = mired(backend=backend.block.replace("{ }", "{ xclient = true }"), workers=1, tarpit="time = 0")
+        backend.wait_said("EHLO")
+        for source, sender in ((good, "good@b.test"), (bad, "bad@b.test")) * 3:
+            with Client(m.port, source=source) as client:
+                client.ehlo()
+                code = client.message(sender, ALICE).code
+                assert code == 250 if source == good else code in (451, 554), (sender, code)
+        senders = [command for command in backend.commands if command.startswith("MAIL")]
+        assert verb == "MAIL" or not any("bad@" in sender for sender in senders), senders
+        assert backend.copies(ALICE) == 3
+        if verb == "XCLIENT" or reply.startswith("421"):
+            m.log.wait(rf"refuses the client {bad}, not its mail, at")
+        assert "refuses mired, not the mail" not in m.log.text
+        assert "is down" not in m.log.text
 
 
 @pytest.mark.fast

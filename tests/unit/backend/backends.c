@@ -74,8 +74,11 @@ int backends_teardown(void **state)
         pool_link_close(t->b.links);
     for (struct delivery *d; (d = pool_line_first(&t->b));)
         pool_line_drop(&t->b, d);
+    while (pool_line_back(&t->b, true))
+        continue;
     pool_line_close(&t->b);
     loop_alarm_off(&t->loop, &t->b.retry);
+    loop_alarm_off(&t->loop, &t->b.back);
     SSL_CTX_free(t->b.tls);
     limit_close(&t->b);
     sharing_close(t->sharing);

@@ -75,10 +75,28 @@ static void test_a_backend_that_demands_tls_soon_has_it_tried_again(void **state
     struct link *l = backends_link(t, true);
     l->plain = true;
     l->outbound.complaint.code = 530;
-    health_complain(&t->b, &l->outbound);
+    health_complain(&t->b, &l->outbound, NULL);
     assert_true(health_is_plain(&t->b)); /* it costs little while TLS stays broken */
     t->loop.now += POOL_RETRY_MAX_MS;
     assert_false(health_is_plain(&t->b));
+}
+
+/* A client can have itself refused all the time. */
+static void test_what_is_said_of_a_client_hides_nothing_that_is_said_of_us(void **state)
+{
+    struct backends *t = *state;
+    struct link *l = backends_link(t, true);
+    struct addr client;
+
+    assert_true(addr_parse(SPAN("192.0.2.66"), &client));
+    l->outbound.complaint.code = 554;
+    health_complain(&t->b, &l->outbound, &client);
+    assert_int_equal(l->outbound.complaint.code, 0);
+    assert_int_equal(t->b.complained_ms, 0);
+    assert_true(t->b.told_of_client_ms);
+    l->outbound.complaint.code = 530;
+    health_complain(&t->b, &l->outbound, NULL);
+    assert_true(t->b.complained_ms);
 }
 
 int main(void)
@@ -94,6 +112,9 @@ int main(void)
                                         backends_setup, backends_teardown),
         cmocka_unit_test_setup_teardown(test_a_backend_that_demands_tls_soon_has_it_tried_again,
                                         backends_setup, backends_teardown),
+        cmocka_unit_test_setup_teardown(
+            test_what_is_said_of_a_client_hides_nothing_that_is_said_of_us, backends_setup,
+            backends_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

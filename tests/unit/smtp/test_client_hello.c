@@ -245,6 +245,48 @@ static void test_mail_goes_to_a_backend_that_refuses_xforward(void **state)
     }
 }
 
+/* In whose name a complaint was heard: it may be about that client alone, or is about us. */
+static void test_a_complaint_tells_whom_it_may_be_about(void **state)
+{
+    static const struct {
+        const char *words;
+        uint32_t caps;
+        bool proxied, begun, of_client;
+    } table[] = {
+        {"554 5.7.1 no\r\n", 0, true, false, true},
+        {"421 4.7.0 too many\r\n", 0, true, false, true},
+        {"220 mx\r\n450 4.7.1 no\r\n", 0, true, false, true},
+        {"554 5.7.1 no\r\n", 0, false, false, false},
+        {"220 mx\r\n450 4.7.1 no\r\n", 0, false, false, false},
+        {"220 mx\r\n250-mx\r\n250 STARTTLS\r\n454 4.7.0 no\r\n", 0, true, false, false},
+        {"530 5.7.0 Must issue STARTTLS\r\n", 0, true, true, false},
+        {"421 4.3.2 bye\r\n", 0, true, true, true},
+        {"421 4.3.2 bye\r\n", 0, false, true, false},
+        {"554 5.7.1 no\r\n", CAP_XCLIENT, false, true, true},
+        {"220 mx\r\n550 5.7.1 no\r\n", CAP_XCLIENT, false, true, true},
+        {"220 mx\r\n250 mx\r\n530 5.7.0 Must issue STARTTLS\r\n", CAP_XCLIENT, false, true, false},
+        {"220 mx\r\n250 mx\r\n421 4.7.0 too many\r\n", CAP_XCLIENT, false, true, true},
+        {"550 5.7.1 no\r\n", CAP_XFORWARD, false, true, false},
+    };
+
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        void *fresh;
+        open_talk(&fresh);
+        struct talk *t = fresh;
+        t->o.proxied = table[i].proxied;
+        t->o.xclient_caps = table[i].caps;
+        t->o.tls = OUTBOUND_TLS_OFFERED;
+        if (table[i].begun) {
+            hear(t, "220 mx\r\n250-mx\r\n250-XFORWARD ADDR\r\n250 XCLIENT ADDR\r\n");
+            assert_int_equal(outbound_begin(&t->o, &t->job), 0);
+        }
+        hear(t, table[i].words);
+        if (!t->o.complaint.code || t->o.of_client != table[i].of_client)
+            fail_msg("row %zu", i);
+        close_talk(&fresh);
+    }
+}
+
 #define IN_TALK(test) cmocka_unit_test_setup_teardown(test, open_talk, close_talk)
 
 int main(void)
@@ -259,6 +301,7 @@ int main(void)
         IN_TALK(test_a_client_that_is_put_off_at_ehlo_is_not_sent_as_ours),
         IN_TALK(test_a_long_name_is_cut_and_the_line_stays_whole),
         IN_TALK(test_mail_goes_to_a_backend_that_refuses_xforward),
+        IN_TALK(test_a_complaint_tells_whom_it_may_be_about),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
