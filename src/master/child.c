@@ -115,6 +115,9 @@ static int start(struct master *m, struct child *c)
 {
     int pair[2], error = channel_pair(pair);
 
+    /* Also if it cannot be started: what died before may have run for days, and restart_later() would
+     * take each try for its first. */
+    c->started_ms = m->loop.now;
     if (error)
         return error;
     c->channel = (struct watch){.fd = pair[0], .events = EPOLLIN, .ready = channel_ready};
@@ -148,7 +151,6 @@ static int start(struct master *m, struct child *c)
     c->state = CHILD_STARTING;
     c->unanswered = c->unexpected = 0;
     c->owed = 0;
-    c->started_ms = m->loop.now;
     return 0;
 }
 

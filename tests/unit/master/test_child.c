@@ -8,12 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/channel.h"
+#include "base/clock.h"
 #include "config/config.h"
 #include "master/generation_share.h"
 #include "master/master.h"
@@ -449,9 +451,39 @@ static void test_answers_that_nobody_reads_have_a_limit_and_end_with_the_child(v
     generation.config = NULL;
 }
 
+/* While descriptors, memory or processes are short, it must not cost a processor to try. */
+static void test_a_child_that_cannot_be_started_is_tried_again_later_each_time(void **state)
+{
+    static struct config config;
+    struct child *c = child(0);
+    struct rlimit before;
+    uint64_t wait[3];
+
+    generation.config = &config;
+    pid_t pid = runs(c, ROLE_STORE);
+    c->started_ms = clock_mono_ms() - 120000; /* so it is started again at once */
+    dies(pid);
+    assert_int_equal(c->restart.timer.at, m.loop.now);
+    assert_return_code(getrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_return_code(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, before.rlim_max}), 0);
+    for (int i = 0; i < 3; i++) {
+        uint64_t at = c->restart.timer.at;
+        while (c->restart.timer.at == at && m.loop.now < at + 1000)
+            loop_turn(&m.loop, -1);
+        wait[i] = c->restart.timer.at - m.loop.now;
+    }
+    assert_return_code(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(c->state, CHILD_DEAD);
+    for (uint64_t i = 0; i < 3; i++)
+        assert_in_range(wait[i], 100 << i, 100 << i);
+    generation.config = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            test_a_child_that_cannot_be_started_is_tried_again_later_each_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             test_a_child_that_sends_notes_without_end_gets_a_turn_like_the_others, set_up,
             tear_down),
