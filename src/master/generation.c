@@ -30,7 +30,6 @@
 #include "master/certificates.h"
 #include "master/generation_share.h"
 #include "master/master.h"
-#include "master/notify.h"
 #include "query/notes.h"
 #include "tls/server.h"
 
@@ -152,10 +151,10 @@ static bool may_accept(const struct master *m, const struct generation *g)
 enum { SERVES_TEXT = 128 };
 
 /* Tells systemd that the generation serves, and writes that to `text`. */
-static void tell_serves(const struct generation *g, char text[SERVES_TEXT])
+static void tell_serves(const struct master *m, const struct generation *g, char text[SERVES_TEXT])
 {
     snprintf(text, SERVES_TEXT, "generation %u serves with %u workers", g->id, g->config->workers);
-    notify_tell("READY=1\nSTATUS=%s", text);
+    master_tell_ready(m, text);
 }
 
 /* The asker of a reload gets its answer when only the new generation serves: a client that connects
@@ -170,7 +169,7 @@ static void part(struct master *m, struct generation *g)
     m->parting = NULL;
     g->state = GENERATION_OLD;
     loop_alarm_off(&m->loop, &g->deadline);
-    tell_serves(next, text);
+    tell_serves(m, next, text);
     dismiss(m, g, RETIRE_STOP, NOTE_STOP);
     dismiss_replaced(m);
     master_answer(m, next->asker, true, g->config ? "reload" : "upgrade", text);
@@ -237,6 +236,8 @@ static void give_up(struct master *m, struct generation *g, const char *why)
     g->state = GENERATION_OLD;
     loop_alarm_off(&m->loop, &g->deadline);
     generation_child_gone(m, g);
+    if (m->current)
+        master_tell_ready(m, NULL);
     master_answer(m, asker, false, m->current ? "reload" : "start", why);
     if (!m->current)
         master_stop(m, 1);
@@ -336,7 +337,7 @@ static void become_current(struct master *m, struct generation *g)
     }
     log_ready(m, g);
     char text[SERVES_TEXT];
-    tell_serves(g, text);
+    tell_serves(m, g, text);
     reload_if_asked(m);
 }
 

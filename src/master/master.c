@@ -93,6 +93,16 @@ static void answer_errors(struct master *m, struct asker asker, const char *even
     master_answer(m, asker, false, event, text);
 }
 
+void master_tell_ready(const struct master *m, const char *serves)
+{
+    if (m->stopping || m->draining)
+        return;
+    if (serves)
+        notify_tell("READY=1\nSTATUS=%s", serves);
+    else
+        notify_tell("READY=1");
+}
+
 static void tell_fixed(const char *key, const char *keeps)
 {
     log_warn("`%s` changes only with a restart; keeping %s", key, keeps);
@@ -157,8 +167,8 @@ void master_reload(struct master *m, struct asker asker)
             return; /* the answer comes when the new generation serves */
         }
     }
+    master_tell_ready(m, NULL);
     answer_errors(m, asker, "reload", &errors);
-    notify_tell("READY=1");
     buf_free(&errors);
 }
 

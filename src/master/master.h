@@ -202,6 +202,11 @@ void master_answer(struct master *m, struct asker asker, bool done, const char *
  * is at most one line a second in the log. A web process that was taken over could fill it. */
 void master_refuse(struct master *m, struct asker asker, const char *event, const char *text);
 
+/* Tells the service manager that a start or a reload is over, whatever has come of it: it does nothing
+ * else for mired before it hears that. Not while mired ends, which it has been told. `serves`: what it
+ * shows from now on; NULL: what it has shown. */
+void master_tell_ready(const struct master *m, const char *serves);
+
 /* Whether a start, a reload or an upgrade is in progress, so that no other can begin. */
 static inline bool master_is_busy(const struct master *m)
 {

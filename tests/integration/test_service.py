@@ -1,5 +1,6 @@
 """mired under a service manager: sockets that are passed, the watchdog, and processes that hang."""
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -286,6 +287,63 @@ def test_a_process_that_hangs_at_the_end_is_killed_and_the_others_end_by_themsel
     assert not processes.alive(ends)
     assert m.stop() == []
     assert log.text.count("did not stop in time") == 1
+
+
+@contextlib.contextmanager
+def heard(m):
+    """A list to which is added what mired tells its service manager from now on, each as its first line."""
+    path = f"{m.folder}/ready"  # what it told before went to another socket there
+    pathlib.Path(path).unlink()
+    told = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        os.chmod(path, 0o777)
+        listener = threading.Thread(target=lambda: told.extend(iter(lambda: manager.recv(4096).decode().splitlines()[0], "over")))
+        listener.start()
+        try:
+            yield told
+        finally:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+                last.sendto(b"over", path)
+            listener.join()
+
+
+def test_a_manager_hears_the_end_of_a_reload_whose_processes_cannot_start(mired):
+    """It would wait for that with all that it is asked to do later."""
+    m = mired(tarpit="time = 0 freeze = off")
+    m.deaths_expected = True
+    m.mail.rename(m.mail.with_name("kept"))
+    m.mail.write_text("no folder")
+    m.file.write_text(m.file.read_text().replace('"mx.example.test"', '"other.example.test"'))  # so that it gets another store
+    with heard(m) as told:
+        done = m.control("reload")
+        assert done.returncode == 1 and "its processes cannot start" in done.stderr
+        until(lambda: len(told) > 1)
+        m.mail.unlink()
+        m.mail.with_name("kept").rename(m.mail)
+        assert m.control("reload").returncode == 0
+        until(lambda: len(told) > 3)
+    assert told == ["RELOADING=1", "READY=1"] * 2
+
+
+def greeting(port):
+    with Client(port) as client:
+        return client.greeting
+
+
+def test_a_manager_hears_of_no_reload_that_ends_while_mired_drains(mired):
+    m = mired(tarpit="time = 0 freeze = off")
+    m.file.write_text(m.file.read_text().replace('"mx.example.test"', '"other.example.test"'))
+    stopped = m.processes("worker")[0]
+    os.kill(stopped, signal.SIGSTOP)  # the reload waits 2 s for it to stop accepting
+    with heard(m) as told:
+        os.kill(m.pid, signal.SIGHUP)
+        until(lambda: "other.example.test" in greeting(m.port))
+        assert m.control("stop", "--drain").returncode == 0
+        m.log.wait("generation 2 serves")
+        os.kill(stopped, signal.SIGCONT)
+        m.daemon.process.wait(PATIENCE)
+    assert told == ["RELOADING=1", "STOPPING=1", "STOPPING=1"]  # it drains, and then it stops
 
 
 def test_the_watchdog_is_fed_until_the_master_hangs(monkeypatch):

@@ -148,10 +148,20 @@ def test_a_reload_by_systemd_says_what_has_become_of_it(machine, version):
     assert "unknown key frobnicate" in machine.log
     assert machine.show("ActiveState") == {"ActiveState": "active"} and machine.status()["generation"] == 2
     machine.passes()
+    mail = machine.root / "var/lib/mired/mail"
+    mail.rename(mail.with_name("kept"))  # the new processes start, and one of them cannot serve
+    mail.write_text("no folder")
+    config.write_text(right.replace("mx.example.test", "other.example.test"))
+    done = machine.run("systemctl", "reload", "mired")
+    assert done.returncode == 1 and "its processes cannot start" in machine.log
+    assert machine.show("ActiveState") == {"ActiveState": "active"} and machine.status()["generation"] == 2
+    mail.unlink()
+    mail.with_name("kept").rename(mail)
+    machine.passes()
     config.write_text(right)
     (machine.root / "run/mired/control").unlink()  # as where `run` is another folder
     machine.must("systemctl", "reload", "mired")
-    until(lambda: "generation 3 serves" in machine.log)
+    until(lambda: "generation 4 serves" in machine.log)
     machine.passes()
     machine.stop()
 
