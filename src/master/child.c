@@ -438,6 +438,13 @@ static void remove_frozen(const struct master *m)
         unlink(freezer_path(m->runtime.state, path));
 }
 
+/* Whether a successor of the child, which has ended, can come only with another generation. */
+static bool is_irreplaceable(const struct master *m, const struct child *c, bool expected)
+{
+    return c->generation == m->current && !c->generation->config && c->state != CHILD_LEAVING &&
+           !expected;
+}
+
 static void ended(struct master *m, struct child *c, int status)
 {
     struct generation *g = c->generation;
@@ -464,6 +471,7 @@ static void ended(struct master *m, struct child *c, int status)
         log_death(c, status);
     renew_own_sockets(m, c);
     bool renew = renews(m, c), was_worker = c->role == ROLE_WORKER;
+    bool lack = is_irreplaceable(m, c, expected);
     if (was_worker)
         notes_worker_ended(m, c);
     if (leaving || m->stopping) {
@@ -477,6 +485,8 @@ static void ended(struct master *m, struct child *c, int status)
     }
     if (was_worker)
         spool_count_again(m);
+    if (lack)
+        inherited_lack(m);
     if (renew)
         master_reload(m, (struct asker){0});
 }

@@ -31,9 +31,14 @@ static bool is_watched(const struct child *c)
     bool loops = c->role == ROLE_WORKER || c->role == ROLE_FREEZER || c->role == ROLE_WEB ||
                  c->role == ROLE_KEEPER;
 
-    /* A process of an earlier program may not know NOTE_PING. */
-    return loops && c->pid && c->channel.fd >= 0 && c->generation->config &&
-           c->state != CHILD_STARTING && c->state != CHILD_DEAD;
+    return loops && c->pid && c->channel.fd >= 0 && c->state != CHILD_STARTING &&
+           c->state != CHILD_DEAD;
+}
+
+/* Whether its silence says that it hangs. A process of an earlier program may not know NOTE_PING. */
+static bool must_answer(const struct child *c)
+{
+    return c->generation->config || c->pongs;
 }
 
 static void ask(const struct master *m, struct child *c)
@@ -45,7 +50,7 @@ static void ask(const struct master *m, struct child *c)
         kill(c->pid, SIGKILL);
         return;
     }
-    c->unanswered++; /* counts even if the channel had no room for the note */
+    c->unanswered += must_answer(c); /* counts even if the channel had no room for the note */
     channel_tell(c->channel.fd, NOTE_PING, 0, 0, NULL);
 }
 
@@ -54,7 +59,7 @@ static void ask(const struct master *m, struct child *c)
  * is just ending looks the same. */
 static void end_deaf(struct child *c)
 {
-    if (!c->pid || c->channel.fd >= 0 || !c->generation->config)
+    if (!c->pid || c->channel.fd >= 0 || !must_answer(c))
         return;
     if (c->unanswered <= MISSED_MOST) {
         c->unanswered = MISSED_MOST + 1;

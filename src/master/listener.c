@@ -194,9 +194,14 @@ int listeners_add(struct listeners *l, const struct config *config, uint32_t gen
         listeners_cut(l, before);
     for (size_t i = before; i < l->count; i++)
         l->at[i].since = generation;
+    listeners_heed(l);
+    return result;
+}
+
+void listeners_heed(struct listeners *l)
+{
     for (size_t i = 0; i < l->count; i++)
         heed(l, l->at[i].fd); /* those that are heeded already stay */
-    return result;
 }
 
 static void close_one(const struct listeners *all, const struct listener *l)

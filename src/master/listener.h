@@ -25,7 +25,7 @@ struct listeners {
     struct listener *at;
     size_t count;
     /* An epoll set that becomes readable when a socket does not listen any more; 0: none yet.
-     * listeners_add() makes it. */
+     * listeners_heed() makes it. */
     int lost;
 };
 
@@ -34,6 +34,9 @@ struct listeners {
  * nothing has changed. */
 int listeners_add(struct listeners *l, const struct config *config, uint32_t generation,
                   uint64_t patience_ms, struct buf *errors);
+
+/* From now on l->lost becomes readable for all of them. */
+void listeners_heed(struct listeners *l);
 
 /* Whether somebody has ended the listening of this socket. */
 bool listener_is_lost(const struct listener *l);

@@ -84,6 +84,8 @@ static void mend(struct master *m, struct listener *l)
         replace_worker(m, l);
     else if (r == 0)
         hand_out(m, l);
+    if (r == 0)
+        inherited_lack(m); /* an earlier program's workers cannot be given it */
 }
 
 static void look_again(struct loop *loop, struct alarm *a);

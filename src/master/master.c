@@ -375,6 +375,7 @@ int master_run(const char *config_file, struct config *config, struct buf *warni
     sched_background(); /* for us and for children, until they serve */
     if (open_all(m, config) < 0)
         master_stop(m, 1);
+    inherited_start(m);
     child_reap(m); /* children that ended during execve */
     heartbeat_start(m);
     while (!(m->stopping && !m->children)) {

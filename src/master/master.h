@@ -13,7 +13,8 @@
  *   activation.c  sockets that a service manager has made
  *   notes.c       notes from children
  *   store_queue.c connections of workers on their way to the store
- *   upgrade.c     switching to another version of the program
+ *   upgrade.c     switching to another version of the program; inherited.c: processes of the earlier
+ *                 one that serve on
  *   folder.c      folders that belong to the service's user, entered safely
  *   users.c       a user for each kind of process; privileges.c changes identities
  *   check.c       `mired -t` */
@@ -79,8 +80,9 @@ struct child {
     enum note_kind owed; /* found no room or memory, and is sent again; 0: none */
     struct owed_answer answers[CHILD_ANSWERS]; /* of the web process; oldest first */
     unsigned answer_count;
-    uint32_t unanswered;               /* heartbeat.c */
-    uint32_t unexpected;               /* notes that its role does not send */
+    uint32_t unanswered; /* heartbeat.c */
+    bool pongs;          /* it has answered NOTE_PING, to this program or an earlier one */
+    uint32_t unexpected; /* notes that its role does not send */
     uint64_t releases[CHILD_RELEASES]; /* tags of releases that it has not answered; 0: none */
 };
 
@@ -146,9 +148,12 @@ struct master {
     struct store_queue store_queue;
     struct alarm stop_alarm, heartbeat, look_alarm; /* look_alarm: listener_loss.c */
     struct reload_pace pace;
-    struct alarm reload_alarm;  /* set while a reload waits for its turn (reload_pace.h) */
-    struct asker waiting_asker; /* of that reload */
-    uint64_t refused_ms;        /* monotonic: master_refuse() has logged; 0: never */
+    struct alarm reload_alarm;    /* set while a reload waits for its turn (reload_pace.h) */
+    struct asker waiting_asker;   /* of that reload */
+    uint64_t refused_ms;          /* monotonic: master_refuse() has logged; 0: never */
+    struct alarm inherited_alarm; /* inherited.c */
+    struct backoff inherited_tries;
+    bool inherited_lack; /* the earlier program's processes, which serve, lack one */
     bool stopping, draining, reload_again, reload_waits;
     int status; /* of the process */
 };
@@ -300,9 +305,20 @@ extern const struct role role_table[ROLE_COUNT];
 /* Starts the heartbeat. */
 void heartbeat_start(struct master *m);
 
+/* ---- inherited.c ---- */
+
+/* A process of the current generation has died, or a socket has no worker, and this program cannot
+ * replace it, because an earlier program has started the generation. Does nothing for others. */
+void inherited_lack(struct master *m);
+
+/* After an upgrade: watches the sockets, and goes on with what the earlier program could not do for
+ * such processes. */
+void inherited_start(struct master *m);
+
 /* ---- listener_loss.c ---- */
 
-/* Replaces sockets that stop listening, from now on. Call it after listeners_add(). */
+/* Replaces sockets that stop listening, from now on. Call it after listeners_add(), or
+ * listeners_heed(). */
 void listeners_watch(struct master *m);
 
 /* ---- notes.c ---- */

@@ -62,6 +62,7 @@ static bool holds_connections(const struct child *c)
 static void pong(struct master *m, struct child *c, const struct note *n)
 {
     c->unanswered = 0;
+    c->pongs = true;
 }
 
 static void draining(struct master *m, struct child *c, const struct note *n)

@@ -84,6 +84,7 @@ static json_t *write_down(const struct master *m, struct asker asker)
     const struct runtime *h = &m->runtime;
     json_t *handoffs = json_array(), *listeners = json_array(), *children = json_array();
     char text[ADDR_TEXT];
+    bool lack = m->inherited_lack;
 
     for (uint32_t i = 0; i < h->handoffs; i++)
         json_array_append_new(handoffs, json_pack("[ii]", h->handoff[i][0], h->handoff[i][1]));
@@ -92,15 +93,18 @@ static json_t *write_down(const struct master *m, struct asker asker)
         json_array_append_new(listeners, json_pack("[siiib]", addr_format(&l->addr, text),
                                                    l->addr.port, (int)l->slot, l->fd, l->passed));
     }
-    for (const struct child *c = m->children; c; c = c->next)
+    for (const struct child *c = m->children; c; c = c->next) {
+        lack = lack || c->state == CHILD_DEAD;
         if (c->pid)
-            json_array_append_new(children, json_pack("[siiibi]", role_table[c->role].name,
-                                                      (int)c->index, (int)c->pid, c->row,
-                                                      c->state == CHILD_LEAVING, c->channel.fd));
-    return json_pack("{s:i, s:o, s:i, s:I, s:i, s:o, s:o, s:o}", "format", FORMAT, "house",
+            json_array_append_new(
+                children, json_pack("[siiibibb]", role_table[c->role].name, (int)c->index,
+                                    (int)c->pid, c->row, c->state == CHILD_LEAVING, c->channel.fd,
+                                    c->state == CHILD_STARTING, c->generation->config || c->pongs));
+    }
+    return json_pack("{s:i, s:o, s:i, s:I, s:i, s:o, s:o, s:o, s:b}", "format", FORMAT, "house",
                      runtime_down(h), "asker", (int)asker.pid, "tag", (json_int_t)asker.tag,
                      "generation", (int)m->last_generation, "handoffs", handoffs, "listeners",
-                     listeners, "children", children);
+                     listeners, "children", children, "lack", lack);
 }
 
 /* The memory file, at its beginning, open over exec; -errno. */
@@ -334,13 +338,17 @@ static int take_child(struct heir *heir, json_t *row)
 
     if (json_unpack(row, "[siiibi]", &name, &index, &pid, &metrics, &leaving, &fd) < 0)
         return -EBADMSG;
+    bool starting = json_is_true(json_array_get(row, 6)); /* version 0.1 does not write the rest */
     for (int role = 0; role < ROLE_COUNT; role++)
         if (strcmp(role_table[role].name, name) == 0) {
             struct child known = {.role = (enum role_id)role,
                                   .index = (uint32_t)index,
                                   .pid = pid,
                                   .row = metrics,
-                                  .state = leaving ? CHILD_LEAVING : CHILD_READY,
+                                  .state = leaving    ? CHILD_LEAVING
+                                           : starting ? CHILD_STARTING
+                                                      : CHILD_READY,
+                                  .pongs = json_is_true(json_array_get(row, 7)),
                                   .channel.fd = fd};
             return is_open(fd) ? child_adopt(heir->m, heir->generation, &known) : -EBADF;
         }
@@ -369,6 +377,7 @@ static int take_will(struct heir *heir, json_t *will)
         error = take_each(heir, json_object_get(will, "listeners"), take_listener);
     if (!error)
         error = take_each(heir, json_object_get(will, "children"), take_child);
+    heir->m->inherited_lack = json_is_true(json_object_get(will, "lack"));
     return error;
 }
 

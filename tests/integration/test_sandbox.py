@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -404,6 +405,21 @@ def test_a_listener_that_a_worker_ends_is_bound_again_and_the_worker_replaced(ta
             assert deliver_by(mired, worker).code == 250
     assert mired.control("reload").returncode == 0
     assert deliver(mired.port, "a@b.test", "alice@example.test").code == 250
+
+
+def test_a_listener_that_a_worker_of_an_earlier_program_ends_gets_a_worker(taken_over_with_tcp):
+    """After an upgrade that has failed nobody can give the new socket to those workers, so mired reloads."""
+    mired = taken_over_with_tcp
+    good, taken = mired.file.read_text(), ports.free()
+    with socket.create_server(("127.0.0.1", taken)):
+        mired.file.write_text(good + f'listen "127.0.0.1:{taken}" {{ }}\n')
+        assert mired.control("upgrade").returncode == 1
+    mired.file.write_text(good)
+    os.kill(mired.processes("worker")[0], signal.SIGRTMIN + 2)
+    mired.log.wait("has stopped listening")
+    until(lambda: listeners(mired) == 2)
+    for _ in range(12):
+        assert deliver(mired.port, "a@b.test", "alice@example.test").code == 250
 
 
 def wait_lost(mired, count):

@@ -1,5 +1,6 @@
 """Another version of the program, or of the configuration, under load: nobody is refused, nothing is lost."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -407,6 +408,113 @@ def test_a_generation_that_cannot_begin_leaves_the_earlier_programs_children_at_
     with Client(m.port) as client:
         client.ehlo()
         assert client.message("a@b.test", USER).code == 250
+
+
+@contextlib.contextmanager
+def failed_upgrade(m):
+    """The new program's own generation fails, because a port of it is taken; the body runs while it is, and can tell
+    others to try again in vain. Afterwards the configuration is as before."""
+    good, taken = m.file.read_text(), ports.free()
+    with socket.create_server(("127.0.0.1", taken)):
+        m.file.write_text(good + f'listen "127.0.0.1:{taken}" {{ }}\n')
+        done = m.control("upgrade")
+        assert done.returncode == 1 and str(taken) in done.stderr
+        yield
+    m.file.write_text(good)
+
+
+def all_are_served(m):
+    """The kernel spreads them over the sockets of all workers."""
+    clients = [Client(m.port) for _ in range(20)]
+    for client in clients:
+        client.ehlo()
+        client.close()
+    assert deliver(m.port, "a@b.test", USER).code == 250
+
+
+@pytest.mark.parametrize("role", ["worker", "clerk", "store", "keeper", "web"])
+def test_what_dies_of_the_earlier_programs_processes_is_replaced(mired, program, role):
+    """The new program cannot start such a process again, so it reloads."""
+    m = mired(program=program, tarpit="time = 0")
+    m.deaths_expected = True
+    with failed_upgrade(m):
+        all_are_served(m)
+    died = m.processes(role)[0]
+    os.kill(died, signal.SIGKILL)
+    all_are_served(m) if role == "worker" else m.log.wait("generation 3 serves")
+    until(lambda: m.processes(role) and died not in m.processes(role))
+    all_are_served(m)
+    assert m.control("reload").returncode == 0
+    m.log.wait("generation 4 serves")  # it has reloaded once, and no more
+
+
+def test_the_earlier_programs_processes_are_replaced_as_soon_as_that_is_possible(mired, program):
+    m = mired(program=program, tarpit="time = 0")
+    m.deaths_expected = True
+    with failed_upgrade(m):
+        failures = m.log.text.count("another server has this port")
+        os.kill(m.processes("worker")[0], signal.SIGKILL)
+        until(lambda: m.log.text.count("another server has this port") >= failures + 4)  # more and more slowly
+    all_are_served(m)
+    assert m.log.text.count("it reloads, again and again until") == 1
+
+
+KILLS = """#!/bin/sh
+case " $* " in *" -t "*) kill -9 @WORKER@ ;; esac
+exec "$0.real" "$@"
+"""
+
+
+@pytest.mark.skipif(UNDER, reason="what runs is valgrind")
+def test_a_worker_that_dies_during_an_upgrade_that_fails_is_replaced(mired, program):
+    """While the master waits for the new program's check, so that the new program learns of it."""
+    m = mired(program=program, tarpit="time = 0")
+    m.deaths_expected = True
+    shutil.copy(PROGRAM.resolve(), f"{program}.real")
+    replace_by(program, KILLS.replace("@WORKER@", str(m.processes("worker")[0])))
+    with failed_upgrade(m):
+        pass
+    all_are_served(m)
+
+
+def test_a_worker_that_waits_for_its_restart_during_an_upgrade_that_fails_is_replaced(mired, program):
+    m = mired(program=program, tarpit="time = 0", workers=1)
+    m.deaths_expected = True
+    for _ in range(6):  # then it is started again 1.6 s later
+        (died,) = until(lambda: m.processes("worker"))
+        os.kill(died, signal.SIGKILL)
+        until(lambda: died not in m.processes("worker"))
+    with failed_upgrade(m):
+        assert not m.processes("worker"), "it has not met the case"
+    all_are_served(m)
+
+
+@pytest.mark.skipif(not pathlib.Path(power.PROGRAM).exists(), reason="strace is not installed")
+def test_a_worker_that_starts_during_an_upgrade_that_fails_serves(mired, program):
+    """Nobody has told it to accept yet."""
+    slow = ["-e", "trace=getppid", "-e", "inject=getppid:delay_enter=3500000"]  # each process asks for it once
+    m = mired(program=program, tarpit="time = 0", prefix=[power.PROGRAM, "-D", "-f", "-qq", "-o", "/dev/null", *slow])
+    m.deaths_expected = True
+    stays, died = m.processes("worker")
+    os.kill(died, signal.SIGKILL)
+    until(lambda: len(m.processes("worker")) == 2)
+    with failed_upgrade(m):
+        pass
+    (begun,) = set(m.processes("worker")) - {stays}
+    all_are_served(m)
+    assert set(m.processes("worker")) == {stays, begun}
+
+
+def test_a_worker_of_the_earlier_program_that_hangs_is_replaced(mired, program, monkeypatch):
+    monkeypatch.setenv("WATCHDOG_USEC", "4000000")
+    m = mired(program=program, tarpit="time = 0")
+    m.deaths_expected = True
+    with failed_upgrade(m):
+        pass
+    hangs = m.processes("worker")[0]
+    os.kill(hangs, signal.SIGSTOP)
+    m.log.wait(rf"process {hangs}\) has not answered .*; killing it")
+    all_are_served(m)
 
 
 def test_counters_and_the_time_of_the_start_go_on(mired, program):

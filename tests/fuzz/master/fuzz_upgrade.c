@@ -27,7 +27,8 @@ static_assert(ROLE_COUNT == ROLE_KEEPER + 1, "each role has a name");
 int child_adopt(struct master *m, struct generation *g, const struct child *known)
 {
     assert(g == m->current && known->role < ROLE_COUNT);
-    assert(known->state == CHILD_LEAVING || known->state == CHILD_READY);
+    assert(known->state == CHILD_LEAVING || known->state == CHILD_READY ||
+           known->state == CHILD_STARTING);
     return 0;
 }
 

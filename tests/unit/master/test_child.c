@@ -74,6 +74,10 @@ void master_reload(struct master *of, struct asker asker)
 {
 }
 
+void inherited_lack(struct master *of)
+{
+}
+
 bool runtime_handoff_is_shut(const struct runtime *h)
 {
     return false;
