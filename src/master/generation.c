@@ -224,6 +224,22 @@ void generation_child_gone(struct master *m, struct generation *g)
     release_empty(m); /* a child of another one may have been dismissed, too */
 }
 
+/* Thawed connections go to this generation's workers. */
+static void take_thawed(const struct master *m, const struct generation *g)
+{
+    m->runtime.shared->freezer.slots = g->config->workers;
+}
+
+/* While it comes, the serving freezer, or this generation's, may thaw only for workers of both: nobody
+ * reads the channel of a slot that has no worker yet, and the client of a connection there would hear
+ * nothing. Workers of slots that it does not have are still there to take what is on its way. */
+static void share_thawed(const struct master *m, struct generation *g)
+{
+    g->taking_before = m->runtime.shared->freezer.slots;
+    if (g->taking_before == 0 || g->config->workers < g->taking_before)
+        take_thawed(m, g);
+}
+
 /* A coming generation will not serve. */
 static void give_up(struct master *m, struct generation *g, const char *why)
 {
@@ -232,6 +248,7 @@ static void give_up(struct master *m, struct generation *g, const char *why)
     m->coming = NULL;
     loop_alarm_off(&m->loop, &g->pause);
     listeners_cut(&m->listeners, g->listeners_before);
+    m->runtime.shared->freezer.slots = g->taking_before;
     dismiss(m, g, -1, NOTE_STOP);
     g->state = GENERATION_OLD;
     loop_alarm_off(&m->loop, &g->deadline);
@@ -322,6 +339,7 @@ static void become_current(struct master *m, struct generation *g)
     struct generation *before = m->current;
 
     keep_children(m, before, g);
+    take_thawed(m, g);
     g->state = GENERATION_CURRENT;
     m->current = g;
     m->coming = NULL;
@@ -507,6 +525,7 @@ int generation_start(struct master *m, struct config *config, struct asker asker
         return -1;
     }
     listeners_watch(m);
+    share_thawed(m, g);
     g->next = m->generations;
     m->generations = g;
     m->coming = g;

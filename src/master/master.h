@@ -126,6 +126,7 @@ struct generation {
     uint32_t started;         /* children that were started */
     uint32_t deaths;          /* while coming */
     size_t listeners_before;  /* sockets beyond these were added for it, while coming */
+    uint32_t taking_before;   /* the worker slots that took thawed connections before it came */
     struct asker asker;       /* of the reload that made it */
     struct alarm deadline;    /* while coming and parting */
     struct alarm pause;       /* while coming: until the next child is started */

@@ -156,7 +156,6 @@ static int run_freezer(struct master *m, const struct child *c)
     if (role_give_up(m, c, keep, slots + 1, needs) < 0)
         return 1;
     free(keep);
-    m->runtime.shared->freezer.slots = c->generation->config->workers;
     return freezer_run(&(struct freezer_params){.config = c->generation->config,
                                                 .control = c->channel.fd,
                                                 .slot = slot,

@@ -125,6 +125,26 @@ def test_freezing_ends_and_begins_again_with_the_configuration(frozen, cable):
     waits_frozen(m, 9)
 
 
+def test_a_reload_that_fails_changes_nothing_for_what_is_frozen(frozen, cable):
+    """It would have had more workers. Connections that thaw go to those that serve."""
+    m = frozen(time=240)
+    m.deaths_expected = True
+    clients = [waits_frozen(m, n) for n in range(8)]
+    text, freezer = m.file.read_text(), m.processes("freezer")
+    write(m, text, workers=("workers = 2", "workers = 1"))
+    until(lambda: (now := m.processes("freezer")) and not set(now) & set(freezer) and frozen_in(m) == 8)
+    m.file.write_text(text.replace('"mx.example.test"', '"other.example.test"'))
+    m.mail.mkdir(exist_ok=True)
+    m.mail.rename(m.mail.with_name("kept"))
+    m.mail.write_text("no folder")
+    done = m.control("reload")
+    assert done.returncode == 1 and "its processes cannot start" in done.stderr
+    m.mail.unlink()
+    m.mail.with_name("kept").rename(m.mail)
+    for n, client in enumerate(clients):
+        release(m, n, client, 0)
+
+
 def test_without_the_tarpit_all_that_is_frozen_is_answered_at_once(frozen, cable):
     m = frozen(time=240)
     clients = [waits_frozen(m, n) for n in range(3)]
