@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "master/master.h"
 
-enum { LOOK_MS = 1000 };
+enum { LOOK_MS = 1000, BEGIN_AGAIN_MS = 10000 };
 
 /* Whether those of an earlier program serve. */
 static bool serve(const struct master *m)
@@ -51,7 +51,9 @@ void inherited_start(struct master *m)
         listeners_watch(m);
     }
     m->inherited_alarm.due = try_reload;
-    /* Not at once: a generation of this program is coming, or has just failed. */
+    /* Not at once: a generation of this program is coming, or has just failed. If not even the runtime
+     * could be opened, a reload begins the program again, which then comes here. */
     if (m->inherited_lack)
-        loop_alarm(&m->loop, &m->inherited_alarm, m->loop.now + LOOK_MS);
+        loop_alarm(&m->loop, &m->inherited_alarm,
+                   m->loop.now + (m->runtime.open ? LOOK_MS : BEGIN_AGAIN_MS));
 }

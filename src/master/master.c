@@ -139,10 +139,6 @@ void master_reload(struct master *m, struct asker asker)
         master_refuse(m, asker, "reload", "mired is stopping");
         return;
     }
-    if (!m->runtime.ledger) {
-        master_refuse(m, asker, "reload", "the last upgrade has failed; restart mired");
-        return;
-    }
     if (master_is_busy(m)) { /* what is in progress may have read the files before they changed */
         m->reload_again = m->reload_again || (asker.pid == 0 && !m->reload_waits);
         master_answer_busy(m, asker);
@@ -150,6 +146,12 @@ void master_reload(struct master *m, struct asker asker)
     }
     if (waits(m, asker))
         return;
+    if (!m->runtime
+             .open) { /* the last upgrade has failed half-way: only a new program can mend that */
+        reload_pace_take(&m->pace, m->loop.now);
+        master_upgrade(m, asker);
+        return;
+    }
     notify_tell("RELOADING=1\nMONOTONIC_USEC=%lu", (unsigned long)clock_mono_us());
     int read = config_read(m->config_file, &config, &errors);
     if (read == 0) {

@@ -178,7 +178,8 @@ void master_stop(struct master *m, int status);
 void master_drain(struct master *m);
 
 /* Reads the configuration again and starts a generation from it. The asker gets NOTE_RESULT when
- * the generation serves or has failed. */
+ * the generation serves or has failed. After an upgrade that has failed to open the runtime it is an
+ * upgrade. */
 void master_reload(struct master *m, struct asker asker);
 
 /* Replaces the process by the program that is now at m->program. Returns only on failure, after a

@@ -427,7 +427,8 @@ int runtime_open(struct runtime *h, const struct config *config, struct buf *err
         return -1;
     users_settle_socket(&h->users, h->run, "store");
     give_files(h);
-    return open_state(h, config, errors);
+    h->open = open_state(h, config, errors) == 0;
+    return h->open ? 0 : -1;
 }
 
 /* What a start that failed half-way has not mapped yet is NULL, and the kernel takes that for an

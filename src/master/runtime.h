@@ -40,6 +40,8 @@ struct runtime_shared {
 };
 
 struct runtime {
+    bool
+        open; /* all of it. After an upgrade that failed a part may be missing: no child may start */
     char *state, *run, *user; /* as in the first configuration */
     struct config *fixed; /* the first configuration, for the keys that a reload does not take up */
     struct identity identity; /* of `user`, to which the state folder belongs */

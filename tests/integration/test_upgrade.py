@@ -517,6 +517,27 @@ def test_a_worker_of_the_earlier_program_that_hangs_is_replaced(mired, program, 
     all_are_served(m)
 
 
+@pytest.mark.parametrize("file", ["retries", "decoys"])
+def test_a_reload_ends_the_trouble_of_a_program_that_could_not_open_its_files(mired, program, file):
+    """A full disk, say: the new program has some of its files and not the others. No restart is necessary."""
+    m = mired(program=program, tarpit="time = 0")
+    m.deaths_expected = True
+    path = m.folder / "state" / file
+    path.unlink()
+    path.mkdir()  # and it cannot be renamed
+    (m.folder / "state" / f"{file}.set-aside" / "full").mkdir(parents=True)
+    for command in ("upgrade", "reload"):
+        done = m.control(command)
+        assert done.returncode == 1 and str(path) in done.stderr
+        all_are_served(m)
+    path.rmdir()
+    os.kill(m.processes("worker")[0], signal.SIGKILL)
+    all_are_served(m)
+    m.log.wait("generation 2 serves")
+    assert m.control("reload").returncode == 0
+    all_are_served(m)
+
+
 def test_counters_and_the_time_of_the_start_go_on(mired, program):
     m = mired(program=program, tarpit="time = 0")
     with Client(m.port) as client:
