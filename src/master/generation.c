@@ -8,7 +8,7 @@
  *         or time is up--> gone; the current one was never touched             ended--> gone
  *
  * Workers of all generations share the listening sockets. The workers of a coming generation are
- * ready but do not accept. When it becomes the current one, the new workers start accepting and the
+ * ready but do not accept, and sockets that only they have do not listen. When it becomes the current one, the new workers start accepting and the
  * old ones stop; both overlap briefly. The clerks of an old generation stay until its last worker
  * has ended, because held sessions may still make queries. */
 #include <errno.h>
@@ -416,12 +416,26 @@ static int start_children(struct master *m, struct generation *g)
     return 0;
 }
 
+/* All of it is ready. */
+static void serve(struct master *m, struct generation *g)
+{
+    struct buf errors = {0};
+    int r = listeners_listen(&m->listeners, &errors);
+
+    master_log_lines(LOG_ERROR, &errors);
+    buf_free(&errors);
+    if (r < 0)
+        give_up(m, g, "it cannot listen for all of its workers; see the log");
+    else
+        become_current(m, g);
+}
+
 static void go_on(struct master *m, struct generation *g)
 {
     if (start_children(m, g) < 0)
         give_up(m, g, "not all of its processes can be started; see the log");
     else if (is_ready(m, g))
-        become_current(m, g);
+        serve(m, g);
 }
 
 static void pause_is_over(struct loop *loop, struct alarm *a)

@@ -27,7 +27,9 @@ bool listener_is(const struct listener *l, const struct addr *addr)
     return addr_equal(&l->addr, addr) && l->addr.port == addr->port;
 }
 
-static int bind_tcp(const struct addr *addr, bool shared)
+enum bind_how { BIND_TRIAL, BIND_SHARED, BIND_LISTENS };
+
+static int bind_tcp(const struct addr *addr, enum bind_how how)
 {
     struct sockaddr_storage sa;
     socklen_t len = addr_to_sockaddr(addr, &sa);
@@ -37,11 +39,12 @@ static int bind_tcp(const struct addr *addr, bool shared)
     if (fd < 0)
         return -errno;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (shared)
+    if (how != BIND_TRIAL)
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     if (sa.ss_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    if (bind(fd, (struct sockaddr *)&sa, len) < 0 || (shared && listen(fd, SOMAXCONN) < 0)) {
+    if (bind(fd, (struct sockaddr *)&sa, len) < 0 ||
+        (how == BIND_LISTENS && listen(fd, SOMAXCONN) < 0)) {
         int error = -errno;
         close(fd);
         return error;
@@ -53,7 +56,7 @@ static int bind_tcp(const struct addr *addr, bool shared)
 static int try_address(const struct addr *addr, uint64_t until)
 {
     for (;;) {
-        int fd = bind_tcp(addr, false);
+        int fd = bind_tcp(addr, BIND_TRIAL);
         if (fd >= 0) {
             close(fd);
             return 0;
@@ -101,7 +104,7 @@ static int next_socket(const struct listeners *l, const struct addr *addr, size_
 
     *passed = there && listeners_find(l, addr, &first, 1) && l->at[first].passed;
     if (!*passed)
-        return bind_tcp(addr, true);
+        return bind_tcp(addr, there ? BIND_SHARED : BIND_LISTENS);
     int fd = fcntl(l->at[first].fd, F_DUPFD_CLOEXEC, 0);
     return fd < 0 ? -errno : fd;
 }
@@ -132,12 +135,13 @@ bool listener_is_lost(const struct listener *l)
     int listens = 0;
     socklen_t len = sizeof listens;
 
-    return getsockopt(l->fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0 || !listens;
+    return !l->waits &&
+           (getsockopt(l->fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0 || !listens);
 }
 
 int listeners_mend(struct listeners *l, struct listener *one)
 {
-    int fd = one->passed ? -EADDRINUSE : bind_tcp(&one->addr, true);
+    int fd = one->passed ? -EADDRINUSE : bind_tcp(&one->addr, BIND_LISTENS);
 
     if (fd < 0 && listen(one->fd, SOMAXCONN) == 0)
         return 1;
@@ -164,8 +168,8 @@ static int add_address(struct listeners *l, const struct addr *addr, uint32_t wo
         int fd = next_socket(l, addr, there, &passed);
         if (fd < 0)
             return fd;
-        l->at[l->count++] =
-            (struct listener){.addr = *addr, .slot = slot, .fd = fd, .passed = passed};
+        l->at[l->count++] = (struct listener){
+            .addr = *addr, .slot = slot, .fd = fd, .passed = passed, .waits = there && !passed};
     }
     return error;
 }
@@ -198,10 +202,28 @@ int listeners_add(struct listeners *l, const struct config *config, uint32_t gen
     return result;
 }
 
+int listeners_listen(struct listeners *l, struct buf *errors)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < l->count; i++) {
+        struct listener *one = &l->at[i];
+        if (one->waits && listen(one->fd, SOMAXCONN) < 0) {
+            explain(errors, &one->addr, -errno);
+            result = -1;
+        } else {
+            one->waits = false;
+        }
+    }
+    listeners_heed(l);
+    return result;
+}
+
 void listeners_heed(struct listeners *l)
 {
     for (size_t i = 0; i < l->count; i++)
-        heed(l, l->at[i].fd); /* those that are heeded already stay */
+        if (!l->at[i].waits)
+            heed(l, l->at[i].fd); /* those that are heeded already stay */
 }
 
 static void close_one(const struct listeners *all, const struct listener *l)

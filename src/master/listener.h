@@ -19,6 +19,7 @@ struct listener {
     uint32_t
         since;   /* id of the first generation whose workers have had this socket; 0: not known */
     bool passed; /* by a service manager, which has it too: it is closed but never shut down */
+    bool waits;  /* it is bound, and does not listen before listeners_listen() */
 };
 
 struct listeners {
@@ -30,12 +31,17 @@ struct listeners {
 };
 
 /* Binds the addresses of `config` that are not bound yet, for the workers of `generation`, and waits
- * up to `patience_ms` for an address that is in use. Returns 0; or -1 with sentences in *errors, and
- * nothing has changed. */
+ * up to `patience_ms` for an address that is in use. Further sockets of an address that is served
+ * already do not listen yet: the kernel would give them clients, whom no worker greets before the
+ * generation serves. Returns 0; or -1 with sentences in *errors, and nothing has changed. */
 int listeners_add(struct listeners *l, const struct config *config, uint32_t generation,
                   uint64_t patience_ms, struct buf *errors);
 
-/* From now on l->lost becomes readable for all of them. */
+/* Lets all of them listen: their workers are about to serve. Returns 0; or -1 with sentences in
+ * *errors, and listeners_cut() closes those that wait. */
+int listeners_listen(struct listeners *l, struct buf *errors);
+
+/* From now on l->lost becomes readable for all that listen. */
 void listeners_heed(struct listeners *l);
 
 /* Whether somebody has ended the listening of this socket. */

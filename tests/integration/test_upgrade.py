@@ -190,6 +190,28 @@ def test_a_reload_has_time_for_each_of_its_processes(mired):
     assert deliver(m.port, "a@b.test", USER).code == 250
 
 
+@pytest.mark.skipif(not pathlib.Path(power.PROGRAM).exists(), reason="strace is not installed")
+def test_nobody_waits_for_the_workers_that_a_reload_adds(mired):
+    """Until they serve, those that do greet all clients."""
+    slow = ["-e", "trace=getppid", "-e", "inject=getppid:delay_enter=1000000"]  # each process asks for it once
+    prefix = [power.PROGRAM, "-D", "-f", "-qq", "-o", "/dev/null", *slow]
+    m = mired(tarpit="time = 0 freeze = off", workers=1, prefix=prefix)
+    text = m.file.read_text().replace('"mx.example.test"', '"other.example.test"')
+    m.file.write_text(text.replace("workers = 1", "workers = 4"))
+    before = 0
+    with subprocess.Popen([CONTROL, "-s", m.folder / "run" / "control", "reload"], stdout=subprocess.DEVNULL) as reload:
+        while len(m.processes("worker")) < 1 + 4:  # the last one begins to serve a second later
+            with Client(m.port) as client:
+                assert "mx.example.test" in client.greeting
+                before += 1
+            time.sleep(0.02)
+        assert reload.wait(PATIENCE) == 0
+    assert before > 20
+    for _ in range(20):
+        with Client(m.port) as client:
+            assert "other.example.test" in client.greeting
+
+
 def test_who_comes_after_a_reload_meets_the_new_configuration(mired):
     """The answer is given when no worker of the earlier generation takes clients any more."""
     m = mired(tarpit="time = 0", workers=4)
@@ -247,7 +269,8 @@ def test_a_generation_that_comes_to_nothing_has_taken_no_client(mired):
     """Its store cannot begin: until all of it is ready, the earlier one serves alone."""
     m = mired(tarpit="time = 2s")
     m.deaths_expected = True
-    m.file.write_text(m.file.read_text().replace('"mx.example.test"', '"other.example.test"'))
+    text = m.file.read_text().replace('"mx.example.test"', '"other.example.test"')
+    m.file.write_text(text.replace("workers = 2", "workers = 8"))
     m.mail.rename(m.mail.with_name("kept"))  # where the store that serves goes on writing
     m.mail.write_text("no folder")
     clients = []
