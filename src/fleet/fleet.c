@@ -3,8 +3,13 @@
  *
  *   away     the ring is read, and what it tells is kept as long as there is room
  *   joining  the fleet's key (made by the first member), the ends of the stream
+ *   met      these are known, but the process does not serve yet
  *   up       the table is used; changes go out, the stream comes in, a sweep of the ledger repairs
  *            what was missed
+ *
+ * At a reload the next process is started beside the one that serves. Until its generation serves it
+ * changes nothing that they share (the table, the ring, the key of mixed answers), because the
+ * generation may come to nothing and the other process then goes on.
  *
  * Times in Redis are of Redis' clock. Each member measures once a second how its own clock
  * differs. */
@@ -177,6 +182,32 @@ static void join(struct fleet *f)
     servers_flush(&f->servers);
 }
 
+/* What join() needs is known. */
+static void meet(struct fleet *f)
+{
+    if (f->serves) {
+        join(f);
+        return;
+    }
+    f->state = FLEET_MET;
+    /* Before anybody takes a message because of "ready". */
+    if (!partial_has_fleet_key(f->params->partial))
+        settled_use_key(f);
+    say_ready(f);
+}
+
+/* Its generation serves from now on. An earlier process, which is about to end, must not take the
+ * table with it, also if this one does not reach Redis: what others have said still counts. */
+static void serve(struct fleet *f)
+{
+    if (f->serves)
+        return;
+    f->serves = true;
+    others_take_over(f->params->others, f->owner);
+    if (f->state == FLEET_MET)
+        join(f);
+}
+
 static void take_newest(void *arg, const struct stream_entry *e)
 {
     ((struct fleet *)arg)->newest = e->id;
@@ -212,7 +243,7 @@ static void oldest_told(struct link_redis *l, uint64_t arg, const redisReply *r)
         return;
     reply_entries(r, false, take_oldest, f);
     if (f->state == FLEET_JOINING)
-        join(f);
+        meet(f);
 }
 
 static void made_told(struct link_redis *l, uint64_t arg, const redisReply *r)
@@ -411,6 +442,8 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
         loop_moved(loop);
         if (n.kind == NOTE_STOP)
             loop->stop = true;
+        if (n.kind == NOTE_SERVE)
+            serve(f);
         if (n.kind == NOTE_FLEET_ASK || n.kind == NOTE_FLEET_DONE)
             orders_note(f, &n);
         if (n.kind == NOTE_PING)

@@ -44,6 +44,7 @@ struct fleet_key {
 enum fleet_state {
     FLEET_AWAY,
     FLEET_JOINING, /* connected; the key and the stream's ends are being asked for */
+    FLEET_MET,     /* these are known; another fleet process of this mired still serves */
     FLEET_UP,
 };
 
@@ -92,6 +93,7 @@ struct fleet {
     char stream[KEY_TEXT_MOST], key_name[KEY_TEXT_MOST];
     enum fleet_state state;
     bool refused; /* Redis takes no writes */
+    bool serves;  /* its generation does (NOTE_SERVE) */
     bool said_away, may_say_ready, said_ready, joined, emptied, others_from_before, twin_said;
     char why[256]; /* it is away */
     uint64_t owner, instance;
@@ -246,8 +248,10 @@ void status_own(struct fleet *f, struct hello *h);
 
 /* ---- settled.c ---- */
 
-/* This member has joined; another one has started. The first of them has records named with the
- * fleet's key from now on. */
+/* From now on records are named with the fleet's key. */
+void settled_use_key(struct fleet *f);
+
+/* This member has joined; another one has started. */
 void settled_joined(struct fleet *f);
 void settled_met(struct fleet *f);
 

@@ -43,10 +43,15 @@ int settled_next(struct span *batch, int64_t skew, struct partial_record *r)
 
 /* ---- the process ---- */
 
-void settled_joined(struct fleet *f)
+void settled_use_key(struct fleet *f)
 {
     if (partial_use_key(f->params->partial, &f->key.key))
         log_info("fleet: mixed answers have the fleet's key from now on");
+}
+
+void settled_joined(struct fleet *f)
+{
+    settled_use_key(f);
     f->settled.again = true;
 }
 

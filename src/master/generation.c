@@ -327,10 +327,12 @@ static void keep_children(struct master *m, struct generation *before, struct ge
         }
 }
 
-/* Lets a worker start accepting. */
+/* Lets a worker start accepting, and the fleet process join the fleet. */
 static void let_serve(const struct child *c)
 {
-    if (c->role == ROLE_WORKER && channel_tell(c->channel.fd, NOTE_SERVE, 0, 0, NULL) < 0)
+    bool is_told = c->role == ROLE_WORKER || c->role == ROLE_FLEET;
+
+    if (is_told && channel_tell(c->channel.fd, NOTE_SERVE, 0, 0, NULL) < 0)
         kill(c->pid, SIGKILL); /* it has not read for a long time: start another one */
 }
 

@@ -39,7 +39,7 @@ enum note_kind {
     NOTE_COUNTED, /* worker, freezer -> master -> web: arg is how many; text has the lists that name
                       a single address. The master puts before it which connections these are:
                       "held " or "frozen " */
-    NOTE_SERVE,   /* master -> worker: start accepting */
+    NOTE_SERVE,   /* master -> worker, fleet: your generation serves; accept, or join the fleet */
     NOTE_BACKENDS,    /* master -> worker: send NOTE_BACKEND and NOTE_LIST again: web has restarted
                     */
     NOTE_LIST,        /* worker -> master -> web: text "ZONE STATE", the state by its test */

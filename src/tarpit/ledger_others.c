@@ -71,6 +71,16 @@ void others_activate(struct ledger_others *o, const struct sipkey *key, uint64_t
     atomic_store(&o->owner, owner);
 }
 
+void others_take_over(struct ledger_others *o, uint64_t owner)
+{
+    uint64_t before = atomic_load(&o->owner);
+
+    /* What the other process has not read yet, this one may have read: it is told again. */
+    atomic_store(&o->read, atomic_load(&o->next));
+    while (before && !atomic_compare_exchange_weak(&o->owner, &before, owner))
+        continue;
+}
+
 void others_rest(struct ledger_others *o, uint64_t owner)
 {
     atomic_compare_exchange_strong(&o->owner, &owner, 0);

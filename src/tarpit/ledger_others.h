@@ -42,8 +42,10 @@ void ledger_share(struct ledger *l, struct ledger_others *o);
 
 /* Starts to use the table with the fleet's key, for `owner` (not 0, and not the number of another
  * fleet process of this mired). A different key empties the table. others_rest() stops that if the
- * table still belongs to this owner; every process then uses its own ledger only. */
+ * table still belongs to this owner; every process then uses its own ledger only. others_take_over()
+ * makes a table that is in use this owner's, with the key that it has. */
 void others_activate(struct ledger_others *o, const struct sipkey *key, uint64_t owner);
+void others_take_over(struct ledger_others *o, uint64_t owner);
 void others_rest(struct ledger_others *o, uint64_t owner);
 bool others_is_active(const struct ledger_others *o);
 

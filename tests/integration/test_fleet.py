@@ -615,6 +615,50 @@ def test_a_reload_goes_on_with_what_is_known(redis, fleet):
     assert deliver(two.port, "a@b.test", ["alice@example.test"]).code == 250
 
 
+@pytest.mark.parametrize("name", ["mx", "other"], ids=["same", "another"])
+def test_a_generation_that_comes_to_nothing_leaves_the_fleet_as_it_was(redis, fleet, name):
+    """Its fleet process reaches Redis long before its store cannot begin, and with the same name or another."""
+    r = redis()
+    one, two = fleet(r)
+    source = ports.stranger()
+    offend(one, source)
+    until(lambda: agree(source, one, two))
+    for m in one, two:
+        before = m.file.read_text()
+        text = before.replace('"mx.example.test"', '"other.example.test"').replace('name = "mx"', f'name = "{name}"')
+        assert text != before
+        m.file.write_text(text)
+        with m.no_store_can_begin():
+            done = m.control("reload")
+            assert done.returncode == 1 and "cannot start" in done.stderr
+        m.file.write_text(before)
+    until(lambda: all(len(m.processes("fleet")) == 1 for m in (one, two)))
+    assert agree(source, one, two)
+    for teller in one, two:  # one after the other, as one that still counts may lack in what it tells
+        other = ports.stranger()
+        for _ in range(3):  # what was told once is told again
+            offend(teller, other)
+            until(lambda: agree(other, one, two))
+    assert set(r.ask("KEYS", "other:*")) <= {b"other:{other}:key"}
+
+
+def test_a_reload_while_redis_is_away_goes_on_with_what_is_known(redis, fleet):
+    r = redis()
+    one, two = fleet(r)
+    source, later = ports.stranger(), ports.stranger()
+    offend(one, source)
+    until(lambda: agree(source, one, two))
+    r.stop()
+    two.log.wait("fleet: Redis is away")
+    (before,) = two.processes("fleet")
+    assert two.control("reload").returncode == 0
+    until(lambda: before not in two.processes("fleet"))
+    assert offences(two, source) > 0.5
+    offend(two, later)
+    r.start()
+    until(lambda: agree(later, one, two) and agree(source, one, two))
+
+
 def test_an_upgrade_goes_on_with_what_is_known(redis, fleet):
     """The new program's fleet process takes the table over; debts are booked and told all the time."""
     r = redis()

@@ -1,5 +1,6 @@
 """A mired of the test's own: folder, configuration, ports, log."""
 
+import contextlib
 import crypt
 import getpass
 import json
@@ -168,6 +169,16 @@ class Mired:
             text=True,
             timeout=timeout,
         )
+
+    @contextlib.contextmanager
+    def no_store_can_begin(self):
+        """A store that is started inside has no folder for its mailboxes; the one that serves keeps its own."""
+        self.deaths_expected = True
+        self.mail.rename(self.mail.with_name("kept"))
+        self.mail.write_text("no folder")
+        yield
+        self.mail.unlink()
+        self.mail.with_name("kept").rename(self.mail)
 
     def reload(self):
         """A reload that has succeeded, and the earlier workers and clerks are gone: they may take a connection for a

@@ -319,6 +319,26 @@ static struct ledger_entry known_of(const struct ledger_key *k)
     return alone_known(&member[0].mirror, k, now);
 }
 
+/* At a reload. What others have said counts all the time, until the last process rests. */
+static void test_the_next_process_takes_the_table_over(void **state)
+{
+    begin_alone(); /* the first process has the table */
+    struct ledger_others *o = member[0].mirror.others;
+    struct addr a = client(1);
+    struct ledger_key k = ledger_key_client(member[0].mirror.ledger, &a);
+    struct share s = {.name = {k.label, LEDGER_CLIENT}, .at_ms = now, .is = {.offences = 3}};
+
+    assert_int_equal(say(1, &s), 0);
+    others_take_over(o, 2);
+    others_rest(o, 1);
+    assert_true(near(known_of(&k).offences, 3));
+    others_rest(o, 2);
+    assert_true(near(known_of(&k).offences, 0));
+    others_take_over(o, 3); /* nobody has it: it is not used */
+    assert_false(others_is_active(o));
+    close_member(&member[0]);
+}
+
 /* R16: the same list gives every member the same first offences. */
 static void test_what_a_list_says_counts_once_in_the_fleet(void **state)
 {
@@ -459,6 +479,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_members_converge_whatever_happens_to_their_messages),
+        cmocka_unit_test(test_the_next_process_takes_the_table_over),
         cmocka_unit_test(test_what_a_list_says_counts_once_in_the_fleet),
         cmocka_unit_test(test_good_mail_of_another_member_is_spent_and_not_only_looked_at),
         cmocka_unit_test(test_members_share_the_pace_of_a_client),
