@@ -18,6 +18,7 @@
 #include "backend/tls.h"
 #include "base/sockaddr.h"
 #include "query/notes.h"
+#include "query/store_words.h"
 #include "tls/octets.h"
 
 enum {
@@ -33,8 +34,9 @@ static bool sends_file(const struct link *l)
 
 /* The store gets one end of a new pair through the master, because workers see no path to a socket.
  * Its end blocks. */
-static int connect_store(int master)
+static int connect_store(const struct pool_params *params)
 {
+    const char *delimiters = params->config->recipient_delimiter;
     struct note n;
     int pair[2];
 
@@ -43,10 +45,11 @@ static int connect_store(int master)
     n.kind = NOTE_STORE;
     n.arg = 0;
     n.tag = 0;
-    n.len = 0;
+    n.len = (uint32_t)store_words_write(config_own_domain(params->config),
+                                        delimiters ? delimiters : "", n.text);
     n.fds = 1;
     n.fd[0] = pair[1];
-    int error = fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : channel_send(master, &n);
+    int error = fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : channel_send(params->master, &n);
     close(pair[1]);
     if (error)
         close(pair[0]);
@@ -63,7 +66,7 @@ int link_connect(const struct backend *b, struct addr *to)
     if (!addresses_find(b->pool->params.addresses, c, b->index, b->turn, to))
         return -EHOSTUNREACH;
     if (c->kind == BACKEND_STORE)
-        return connect_store(b->pool->params.master);
+        return connect_store(&b->pool->params);
     if (to->family == ADDR_UNIX) {
         struct sockaddr_un *un = (struct sockaddr_un *)&sa;
         un->sun_family = AF_UNIX;

@@ -79,8 +79,8 @@ static void to_store(struct master *m, struct child *c, const struct note *n)
 {
     if (n->fds != 1)
         return;
-    uint32_t dropped =
-        store_queue_put(&m->loop, &m->store_queue, m->runtime.store_pair[0], c->index, n->fd[0]);
+    uint32_t dropped = store_queue_put(&m->loop, &m->store_queue, m->runtime.store_pair[0],
+                                       c->index, n->fd[0], (struct span){n->text, n->len});
     if (dropped && is_power_of_two(dropped))
         log_warn(
             "connections of worker %u to the store are dropped (%u so far): it opens more than "

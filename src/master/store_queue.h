@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "base/bytes.h"
 #include "base/loop.h"
 
 /* A true worker opens one connection after the other, to each of its backends. */
@@ -22,10 +23,12 @@ struct store_queue {
     uint32_t waiting; /* connections of all slots */
 };
 
-/* Sends `fd` to the store on `pair`, as a connection of that slot, or keeps a copy of it until there is
- * room; the caller keeps fd. Returns 0, or how many connections of the slot have been dropped so far
- * because its queue was full, with this one. *q is zeroed at first. */
-uint32_t store_queue_put(struct loop *loop, struct store_queue *q, int pair, uint32_t slot, int fd);
+/* Sends `fd` to the store on `pair`, as a connection of that slot, with what the worker says with it
+ * (query/store_words.h), or keeps a copy of both until there is room; the caller keeps fd. Returns 0, or
+ * how many connections of the slot have been dropped so far because its queue was full or the words
+ * were too many, with this one. *q is zeroed at first. */
+uint32_t store_queue_put(struct loop *loop, struct store_queue *q, int pair, uint32_t slot, int fd,
+                         struct span words);
 
 /* Closes all connections that wait. */
 void store_queue_close(struct loop *loop, struct store_queue *q);

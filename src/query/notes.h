@@ -64,7 +64,8 @@ enum note_kind {
     NOTE_FLEET_DO,   /* fleet -> master -> web: do what text says, another member's order */
     NOTE_FLEET_DONE, /* web -> master -> fleet: it is done; arg is how many holds were answered */
     NOTE_STORE,      /* worker -> master -> store, there on a channel of its own: fd[0] is a
-                        connection, arg the worker's slot, which the master sets */
+                        connection, arg the worker's slot, which the master sets; text says how the
+                        worker reads addresses (query/store_words.h) */
     NOTE_LISTENER,   /* master -> worker: fd[0] takes the place of the listener of slot arg, text is
                         its "ADDRESS:PORT" */
     NOTE_KEPT,       /* master -> child: a reload is over, and has kept you */

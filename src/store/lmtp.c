@@ -2,7 +2,8 @@
  * on the other.
  *
  * The worker that connects has checked recipients already; here only the domain is checked, because
- * the store cannot relay. Octets come from the session dot-stuffed and with CRLF, and go into the
+ * the store cannot relay. What the domain of a bare <postmaster> is, and what is a tag, the worker says:
+ * during a reload it may be one of another configuration. Octets come from the session dot-stuffed and with CRLF, and go into the
  * Maildir unstuffed and with LF. After the data each recipient gets the reply of its own mailbox: a
  * positive one means that its copy is on the disk. All replies are sent together, when the last
  * mailbox has its outcome.
@@ -20,6 +21,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "query/store_words.h"
 #include "smtp/session.h"
 #include "store/courier.h"
 #include "store/lmtp.h"
@@ -37,6 +39,8 @@ struct addressee {
 
 struct lmtp {
     const struct lmtp_context *context;
+    struct span own_domain; /* of an address without one */
+    const char *delimiters; /* of tags */
     struct smtp_service service;
     struct smtp_session session;
     struct smtp_step step;
@@ -110,8 +114,8 @@ static bool read_input(struct lmtp *l)
     return false;
 }
 
-/* Folds an address into the form that names folders. A bare <postmaster> belongs to the first
- * domain. */
+/* Folds an address into the form that names folders. A bare <postmaster> belongs to the worker's
+ * first domain. */
 static bool fold(const struct lmtp *l, struct span address, char out[ADDRESS_MAX + LOCAL_MAX])
 {
     struct mailbox box = {.local = address};
@@ -119,7 +123,7 @@ static bool fold(const struct lmtp *l, struct span address, char out[ADDRESS_MAX
         if (address.at[i] == '@')
             box = (struct mailbox){span_first(address, i), span_after(address, i + 1)};
     if (box.domain.len == 0)
-        box.domain = config_own_domain(l->context->config);
+        box.domain = l->own_domain;
     return mailbox_fold(&box, out, ADDRESS_MAX + LOCAL_MAX) > 0;
 }
 
@@ -149,9 +153,8 @@ static int add_mailbox(struct lmtp *l, struct span address)
     if (!fold(l, address, folded))
         return -EINVAL;
     struct mailbox box = split(folded);
-    const char *delimiters = l->context->config->recipient_delimiter;
-    if (delimiters && *delimiters && *folded != '"')
-        box.local = local_without_tag(box.local, delimiters);
+    if (*l->delimiters && *folded != '"')
+        box.local = local_without_tag(box.local, l->delimiters);
     return maildir_add(courier_message(&l->courier), box.local, box.domain);
 }
 
@@ -318,12 +321,15 @@ static bool serve_step(struct lmtp *l)
     return go_on;
 }
 
-void lmtp_serve(const struct lmtp_context *context, int fd)
+void lmtp_serve(const struct lmtp_context *context, const struct store_words *words, int fd)
 {
+    const char *own = context->config->recipient_delimiter;
     struct timeval stall = {.tv_sec = STALL_MS / 1000};
     struct lmtp *l = calloc(1, sizeof *l);
     if (l) {
         l->context = context;
+        l->own_domain = words ? span_of(words->domain) : config_own_domain(context->config);
+        l->delimiters = words ? words->delimiters : own ? own : "";
         l->fd = fd;
         l->service = (struct smtp_service){.hostname = context->config->hostname,
                                            .recipients_max = ENVELOPE_RECIPIENTS_MAX,

@@ -4,6 +4,7 @@
 #define MIRED_STORE_LMTP_H
 
 struct config;
+struct store_words;
 
 /* What all connections share; it does not change while they run. */
 struct lmtp_context {
@@ -12,7 +13,7 @@ struct lmtp_context {
     int stop; /* readable when the store must end: sessions then end between two messages */
 };
 
-/* Serves `fd` and closes it. */
-void lmtp_serve(const struct lmtp_context *context, int fd);
+/* Serves `fd` and closes it. `words`: how the worker reads addresses; NULL: as this configuration. */
+void lmtp_serve(const struct lmtp_context *context, const struct store_words *words, int fd);
 
 #endif

@@ -34,6 +34,7 @@
 #include "base/scheduling.h"
 #include "config/config.h"
 #include "query/notes.h"
+#include "query/store_words.h"
 #include "store/confine.h"
 #include "store/lmtp.h"
 #include "store/store.h"
@@ -64,6 +65,8 @@ struct guest {
     struct store *store;
     uint32_t slot;
     int fd;
+    bool speaks; /* its worker has said how it reads addresses */
+    struct store_words words;
 };
 
 static void count_connection(struct store *s, uint32_t slot, int by)
@@ -80,7 +83,7 @@ static void *serve_guest(void *arg)
 {
     struct guest guest = *(struct guest *)arg;
     free(arg);
-    lmtp_serve(&guest.store->context, guest.fd);
+    lmtp_serve(&guest.store->context, guest.speaks ? &guest.words : NULL, guest.fd);
     count_connection(guest.store, guest.slot, -1);
     return NULL;
 }
@@ -95,17 +98,18 @@ static bool has_its_share(struct store *s, uint32_t slot)
     return has;
 }
 
-static int start_thread(struct store *s, uint32_t slot, int fd)
+static int start_thread(const struct guest *g)
 {
+    struct store *s = g->store;
     pthread_t thread;
     struct guest *guest = malloc(sizeof *guest);
     if (!guest)
         return -ENOMEM;
-    *guest = (struct guest){s, slot, fd};
-    count_connection(s, slot, 1);
+    *guest = *g;
+    count_connection(s, g->slot, 1);
     int error = pthread_create(&thread, &s->thread, serve_guest, guest);
     if (error) {
-        count_connection(s, slot, -1);
+        count_connection(s, g->slot, -1);
         free(guest);
     }
     return -error;
@@ -122,15 +126,16 @@ static bool is_connection(int fd)
            getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
 }
 
-/* The next connection that a worker has sent, with its slot, or -errno. */
-static int take_sent(int workers, uint32_t *slot)
+/* The next connection that a worker has sent, with its slot and words, or -errno. */
+static int take_sent(int workers, struct guest *g)
 {
     struct note n;
     int r = channel_read(workers, &n), fd = -EAGAIN;
 
     if (r != 1)
         return r == 0 ? -EPIPE : r == -EBADMSG ? -EAGAIN : r;
-    *slot = (uint32_t)n.arg % SLOTS; /* from the master, not from the worker */
+    g->slot = (uint32_t)n.arg % SLOTS; /* from the master, not from the worker */
+    g->speaks = store_words_read((struct span){n.text, n.len}, &g->words);
     while (n.fds) {
         int one = n.fd[--n.fds];
         if (fd < 0 && n.kind == NOTE_STORE && is_connection(one))
@@ -152,20 +157,20 @@ static void refuse(struct store *s, uint32_t slot, int fd)
 
 static void accept_guest(struct store *s, bool sent)
 {
-    uint32_t slot = 0;
-    int fd = sent ? take_sent(s->params->workers, &slot)
-                  : accept4(s->params->listen, NULL, NULL, SOCK_CLOEXEC);
-    int error = fd >= 0 ? 0 : sent ? fd : -errno;
+    struct guest g = {.store = s};
+    g.fd = sent ? take_sent(s->params->workers, &g)
+                : accept4(s->params->listen, NULL, NULL, SOCK_CLOEXEC);
+    int error = g.fd >= 0 ? 0 : sent ? g.fd : -errno;
     if (error == -EAGAIN || error == -EINTR || error == -ECONNABORTED)
         return;
-    if (!error && sent && has_its_share(s, slot)) {
-        refuse(s, slot, fd);
+    if (!error && sent && has_its_share(s, g.slot)) {
+        refuse(s, g.slot, g.fd);
         return;
     }
     if (!error) {
-        error = start_thread(s, slot, fd);
+        error = start_thread(&g);
         if (error)
-            close(fd);
+            close(g.fd);
     }
     if (error) {
         log_warn("the store cannot accept a connection: %s", strerrordesc_np(-error));

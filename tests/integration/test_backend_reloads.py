@@ -115,6 +115,35 @@ def test_there_and_back_there_is_one_store(mired):
 
 
 @pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("before, after, mailbox", [("+", "", "alice"), ("", "+", "alice+x"), ("+", "-", "alice")])
+def test_a_tag_is_one_where_its_recipient_was_accepted(mired, program, before, after, mailbox, how):
+    """Behind another `recipient_delimiter` the address is another mailbox, which perhaps nobody reads."""
+    tagged, whose = "alice+x@example.test", f"{mailbox}@example.test"
+    m = mired(program=program, backend=STORE, config=f'recipient_delimiter = "{before}"', recipients=(whose,))
+    with begun(m, tagged) as early, begun(m, tagged) as amid:
+        amid.must("DATA", 354)
+        amid.send("Subject: amid\r\n\r\n")
+        change(m, how, f'recipient_delimiter = "{before}"', f'recipient_delimiter = "{after}"')
+        amid.send("x\r\n.\r\n")
+        assert [amid.reply().code, ends(early, "early")] == [250, 250]
+        assert early.message("a@b.test", tagged, b"Subject: next\r\n\r\nx\r\n").code == 250
+    assert [has(m.delivered(whose, count=3), s) for s in ("early", "amid", "next")] == [1, 1, 1]
+    assert [box.name for box in (m.mail / "example.test").iterdir()] == [mailbox]
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_a_bare_postmaster_is_one_where_it_was_accepted(mired, program, how):
+    boxes = ("postmaster@example.test", "postmaster@other.test")
+    m = mired(program=program, backend=STORE, domains=("example.test", "other.test"), recipients=boxes)
+    with begun(m, "postmaster") as client:
+        change(m, how, '{ "example.test", "other.test" }', '{ "other.test", "example.test" }')
+        assert ends(client, "early") == 250
+        with begun(m, "postmaster") as late:
+            assert ends(late, "late") == 250
+    assert [has(m.delivered(box), s) for box, s in zip(boxes, ("early", "late"))] == [1, 1]
+
+
+@pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("lmtp", [False, True])
 def test_from_a_server_to_the_store_or_another_kind_each_message_goes_where_it_has_begun(mired, program, lmtp, how):
     with Scripted(lmtp=lmtp) as old, Scripted(lmtp=not lmtp) as new:

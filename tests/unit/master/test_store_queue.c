@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,10 +23,13 @@ static struct loop loop;
 static struct store_queue queue;
 static int pair[2];
 static unsigned taken[1024]; /* connections of each slot that the store has taken */
+static char words[NOTE_TEXT];
+static size_t words_len; /* that come with each connection */
 
 static int setup(void **state)
 {
     memset(taken, 0, sizeof taken);
+    words_len = (size_t)snprintf(words, sizeof words, "example.test +");
     assert_return_code(loop_open(&loop), 0);
     assert_return_code(channel_pair(pair), 0);
     return 0;
@@ -46,7 +50,8 @@ static uint32_t put(uint32_t slot, int *worker)
     int end[2];
 
     assert_return_code(socketpair(AF_UNIX, SOCK_STREAM, 0, end), errno);
-    uint32_t dropped = store_queue_put(&loop, &queue, pair[0], slot, end[1]);
+    uint32_t dropped =
+        store_queue_put(&loop, &queue, pair[0], slot, end[1], (struct span){words, words_len});
     close(end[1]);
     if (worker)
         *worker = end[0];
@@ -64,6 +69,7 @@ static int take(void)
         return -1;
     assert_int_equal(n.kind, NOTE_STORE);
     assert_int_equal(n.fds, 1);
+    assert_string_equal(n.text, "example.test +"); /* also of one that has waited */
     struct stat st;
     assert_return_code(fstat(n.fd[0], &st), errno);
     assert_true(S_ISSOCK(st.st_mode));
@@ -104,6 +110,15 @@ static void test_connections_pass_at_once(void **state)
     }
     assert_int_equal(take(), -1);
     assert_int_equal(queue.waiting, 0);
+}
+
+static void test_words_without_end_are_dropped(void **state)
+{
+    memset(words, 'x', sizeof words);
+    words_len = sizeof words - 1;
+    assert_int_equal(put(BAD, NULL), 1);
+    assert_int_equal(put(BAD, NULL), 2);
+    assert_int_equal(take(), -1);
 }
 
 static void test_a_flood_takes_no_connection_from_other_slots(void **state)
@@ -197,6 +212,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_connections_pass_at_once),
+        TEST(test_words_without_end_are_dropped),
         TEST(test_a_flood_takes_no_connection_from_other_slots),
         TEST(test_slots_take_turns),
         TEST(test_a_slots_queue_has_room_for_all_that_a_true_worker_opens),

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "config/config.h"
+#include "query/store_words.h"
 #include "sandbox.h"
 #include "store/lmtp.h"
 
@@ -20,6 +21,7 @@ struct backend_client {
     struct sandbox *sandbox;
     struct config config;
     struct lmtp_context context;
+    const struct store_words *words; /* of the worker; NULL: none */
     pthread_t thread;
     bool joined; /* a test has waited for the thread itself */
     int fd, served;
@@ -29,11 +31,11 @@ struct backend_client {
 static void *serve(void *arg)
 {
     struct backend_client *t = arg;
-    lmtp_serve(&t->context, t->served);
+    lmtp_serve(&t->context, t->words, t->served);
     return NULL;
 }
 
-static int talk_open(void **state)
+static int talk_open_with(void **state, const struct store_words *words)
 {
     static char first[] = "example.test", second[] = "other.test", host[] = "mx.example.test",
                 plus[] = "+";
@@ -49,11 +51,30 @@ static int talk_open(void **state)
     t->context = (struct lmtp_context){&t->config, t->sandbox->root, eventfd(0, EFD_CLOEXEC)};
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
         return -1;
+    t->words = words;
     t->fd = pair[0];
     t->served = pair[1];
     setsockopt(t->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     *state = t;
     return pthread_create(&t->thread, NULL, serve, t);
+}
+
+static int talk_open(void **state)
+{
+    return talk_open_with(state, NULL);
+}
+
+/* The worker's configuration is another one. */
+static int talk_open_of_another(void **state)
+{
+    static const struct store_words words = {"other.test", "-"};
+    return talk_open_with(state, &words);
+}
+
+static int talk_open_of_a_stranger(void **state)
+{
+    static const struct store_words words = {"foreign.test", ""};
+    return talk_open_with(state, &words);
 }
 
 static int backend_client_close(void **state)
@@ -172,6 +193,27 @@ static void test_a_bare_postmaster_is_the_first_domains(void **state)
     ask(t, "MAIL FROM:<a@b.test>\r\nRCPT TO:<Postmaster>\r\nDATA\r\n", 3, "354");
     ask(t, "x\r\n.\r\n", 1, "250");
     file_is(t, "example.test/postmaster/new", "Return-Path: <a@b.test>\nx\n");
+}
+
+static void test_what_a_tag_is_and_whose_the_postmaster_the_worker_says(void **state)
+{
+    struct backend_client *t = *state;
+    greet(t);
+    ask(t,
+        "MAIL FROM:<a@b.test>\r\nRCPT TO:<Postmaster>\r\nRCPT TO:<alice-x@example.test>\r\n"
+        "RCPT TO:<bob+x@example.test>\r\nDATA\r\n",
+        5, "354");
+    ask(t, "x\r\n.\r\n", 3, "250");
+    file_is(t, "other.test/postmaster/new", "Return-Path: <a@b.test>\nx\n");
+    file_is(t, "example.test/alice/new", "Return-Path: <a@b.test>\nx\n");
+    file_is(t, "example.test/bob+x/new", "Return-Path: <a@b.test>\nx\n");
+}
+
+static void test_the_postmaster_of_a_foreign_domain_cannot_be_stored(void **state)
+{
+    struct backend_client *t = *state;
+    greet(t);
+    ask(t, "MAIL FROM:<a@b.test>\r\nRCPT TO:<postmaster>\r\n", 2, "451 4.3.0");
 }
 
 /* Its worker may be of another generation, so no client may hear that its recipient is unknown. */
@@ -364,6 +406,8 @@ static void test_a_message_in_progress_is_finished_before_the_end(void **state)
 }
 
 #define IN_TALK(test) cmocka_unit_test_setup_teardown(test, talk_open, backend_client_close)
+#define IN_TALK_OF(whose, test)                                                                    \
+    cmocka_unit_test_setup_teardown(test, talk_open_of_##whose, backend_client_close)
 
 int main(void)
 {
@@ -373,6 +417,8 @@ int main(void)
         IN_TALK(test_chunks_are_delivered_unstuffed),
         IN_TALK(test_a_tag_is_delivered_to_its_owner),
         IN_TALK(test_a_bare_postmaster_is_the_first_domains),
+        IN_TALK_OF(another, test_what_a_tag_is_and_whose_the_postmaster_the_worker_says),
+        IN_TALK_OF(a_stranger, test_the_postmaster_of_a_foreign_domain_cannot_be_stored),
         IN_TALK(test_a_foreign_domain_cannot_be_stored),
         IN_TALK(test_a_quoted_path_stays_inside),
         IN_TALK(test_a_large_message_with_long_lines_is_whole),
