@@ -24,6 +24,7 @@
 #include "config/config.h"
 #include "freezer/handoff.h"
 #include "freezer/released.h"
+#include "query/store_words.h"
 #include "worker/conn.h"
 #include "worker/freeze.h"
 #include "worker/guard.h"
@@ -34,7 +35,8 @@
 #include "worker/tls_stash.h"
 #include "worker/worker_part.h"
 
-/* Comes before the session's own record; the handle of a TLS state follows, if there is one. */
+/* Comes before the session's own record; the handle of a TLS state follows, if there is one, and the
+ * words of the worker, if there are recipients. */
 struct freeze_record {
     uint8_t version;
     uint8_t flags; /* enum record_flag */
@@ -49,6 +51,7 @@ enum record_flag {
     RECORD_GREETING = 1,
     RECORD_TLS = 2,     /* a struct tls_stash_handle follows */
     RECORD_PROXIED = 4, /* the client is behind a balancer */
+    RECORD_WORDS = 8,   /* words_of() the worker follow: length 2, text */
 };
 
 static_assert(sizeof(struct freeze_record) == 24, "a frozen hold is 256 octets in all");
@@ -131,13 +134,36 @@ static void offer_again(struct loop *loop, struct alarm *a)
 
 /* ---- there ---- */
 
+/* How this worker's configuration reads addresses: what is a tag, and whose a bare <postmaster> is. A
+ * recipient that was accepted under another one may be another mailbox here, perhaps one that nobody
+ * reads. */
+static struct span words_of(const struct worker *w, char text[STORE_WORDS_TEXT])
+{
+    const char *delimiters = w->config->recipient_delimiter;
+
+    return (struct span){
+        text, store_words_write(config_own_domain(w->config), delimiters ? delimiters : "", text)};
+}
+
+static int add_words(const struct worker *w, struct buf *out)
+{
+    char text[STORE_WORDS_TEXT];
+    struct span words = words_of(w, text);
+    uint16_t len = (uint16_t)words.len;
+    int e = buf_add(out, &len, sizeof len);
+
+    return e < 0 ? e : buf_add_span(out, words);
+}
+
 static int make_record(const struct worker *w, const struct conn *c, struct tls_stash_handle *tls,
                        struct buf *out)
 {
+    bool has_recipients = envelope_recipients(&c->smtp.envelope) > 0;
     struct freeze_record r = {
         .version = FREEZE_VERSION,
         .flags = (uint8_t)((c->flags & CONN_GREETING ? RECORD_GREETING : 0) |
-                           (tls ? RECORD_TLS : 0) | (c->flags & CONN_PROXIED ? RECORD_PROXIED : 0)),
+                           (tls ? RECORD_TLS : 0) | (c->flags & CONN_PROXIED ? RECORD_PROXIED : 0) |
+                           (has_recipients ? RECORD_WORDS : 0)),
         .offences = c->offences,
         .messages = c->messages,
         .last_code = c->last_code,
@@ -148,6 +174,8 @@ static int make_record(const struct worker *w, const struct conn *c, struct tls_
     int e = buf_add(out, &r, sizeof r);
     if (e == 0 && tls)
         e = buf_add(out, tls, sizeof *tls);
+    if (e == 0 && has_recipients)
+        e = add_words(w, out);
     return e < 0 ? e : session_freeze(&c->smtp, out);
 }
 
@@ -319,20 +347,39 @@ static bool read_part(struct span *rest, void *to, size_t len)
     return true;
 }
 
-/* Reads the record's fixed part and the handle after it; *rest is then the session's own record. */
-static bool read_record(struct span *rest, struct freeze_record *r, struct tls_stash_handle *tls)
+static bool read_words(struct span *rest, struct span *words)
 {
-    return read_part(rest, r, sizeof *r) && r->version == FREEZE_VERSION &&
-           (!(r->flags & RECORD_TLS) || read_part(rest, tls, sizeof *tls));
+    uint16_t len;
+
+    if (!read_part(rest, &len, sizeof len) || rest->len < len)
+        return false;
+    *words = span_first(*rest, len);
+    *rest = span_after(*rest, len);
+    return true;
 }
 
-/* `ours`: it has not been away. *room: whether a new connection of this client would be let in now. */
-static struct conn *revive(struct worker *w, const struct handoff_item *item, bool ours, bool *room)
+/* Reads the record's fixed part and what is between it and the session's own record, which *rest is
+ * then. *words stays as it is if there are none. */
+static bool read_record(struct span *rest, struct freeze_record *r, struct tls_stash_handle *tls,
+                        struct span *words)
+{
+    return read_part(rest, r, sizeof *r) && r->version == FREEZE_VERSION &&
+           (!(r->flags & RECORD_TLS) || read_part(rest, tls, sizeof *tls)) &&
+           (!(r->flags & RECORD_WORDS) || read_words(rest, words));
+}
+
+/* `ours`: it has not been away. *cut: the reply with which it ends, after the one that it waits for,
+ * because a new connection of this client would not be let in now, or because it has recipients that
+ * were accepted by a worker that reads addresses in another way; REPLY_OK: it goes on. */
+static struct conn *revive(struct worker *w, const struct handoff_item *item, bool ours,
+                           enum reply_id *cut)
 {
     struct addr local = item->local, peer = item->remote;
     struct span rest = item->session;
     struct tls_stash_handle tls = {0};
     struct freeze_record r = {0};
+    char text[STORE_WORDS_TEXT];
+    struct span our_words = words_of(w, text), words = our_words;
     SSL *ssl = NULL;
 
     if (local.family == ADDR_NONE)
@@ -340,7 +387,7 @@ static struct conn *revive(struct worker *w, const struct handoff_item *item, bo
     if (peer.family == ADDR_NONE)
         peer = ask_kernel(getpeername, item->fd);
     peer = addr_of_peer(&peer);
-    if (!read_record(&rest, &r, &tls) || peer.family == ADDR_NONE)
+    if (!read_record(&rest, &r, &tls, &words) || peer.family == ADDR_NONE)
         return NULL;
     uint16_t listener = listener_of(w, &local);
     if (!ours && !item->direct && !thaw_is_client(w, item->fd, listener, &peer))
@@ -349,7 +396,9 @@ static struct conn *revive(struct worker *w, const struct handoff_item *item, bo
         !(ssl = tls_stash_take(w, tls, thaw_seal(&w->freezing->seal, &peer, item->session))))
         return NULL;
     bool exempt = conn_is_exempt(w, &peer);
-    *room = guard_admit(w, &peer, exempt);
+    *cut = !guard_admit(w, &peer, exempt)  ? REPLY_EVICTED
+           : !span_equal(words, our_words) ? REPLY_SHUTDOWN
+                                           : REPLY_OK;
     struct conn *c = conn_new(w, item->fd, listener, &peer, exempt);
     if (!c) {
         SSL_free(ssl);
@@ -394,8 +443,8 @@ static uint64_t left_of(const struct worker *w, const struct conn *c, uint64_t d
  * limit, so its client may have had many more than fit. */
 static void adopt(struct worker *w, const struct handoff_item *item, bool ours)
 {
-    bool room = false;
-    struct conn *c = revive(w, item, ours, &room);
+    enum reply_id cut = REPLY_OK;
+    struct conn *c = revive(w, item, ours, &cut);
 
     if (!c) {
         close(item->fd);
@@ -407,8 +456,8 @@ static void adopt(struct worker *w, const struct handoff_item *item, bool ours)
     journal_step(c, "thaws", "%.1f s are left of its hold", (double)left / 1000);
     if (w->stopping)
         hold_cut(w, c, left, REPLY_SHUTDOWN);
-    else if (!room)
-        hold_cut(w, c, left, REPLY_EVICTED);
+    else if (cut != REPLY_OK)
+        hold_cut(w, c, left, cut);
     else
         hold_resume(w, c, left);
 }

@@ -474,6 +474,42 @@ static void test_a_record_that_claims_what_nobody_has_checked_ends_its_connectio
     }
 }
 
+/* Behind another `recipient_delimiter`, or with another first domain, a recipient that was accepted may be
+ * another mailbox. */
+static void test_recipients_of_another_configuration_are_not_taken(void **state)
+{
+    static char plus[] = "+", other[] = "other.example.org", ours[] = "example.org";
+    static char *domains[] = {other, ours};
+    static const struct {
+        bool recipient, delimiter, domain, cut;
+    } cases[] = {{.recipient = true},
+                 {.delimiter = true, .domain = true},
+                 {.recipient = true, .delimiter = true, .cut = true},
+                 {.recipient = true, .domain = true, .cut = true}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        teardown(NULL);
+        setup(NULL);
+        const struct config before = f.config;
+        fake_freezer(&f);
+        struct fake_client client = held();
+        if (cases[i].recipient)
+            add_recipient(&client.c->smtp, "alice+x@example.org");
+        fake_pass(&f, AFTER + 100);
+        assert_int_equal(f.w->open, 0);
+        if (cases[i].delimiter)
+            f.config.recipient_delimiter = plus;
+        if (cases[i].domain)
+            f.config.domains = (struct config_strings){domains, 2};
+        comes_back(NULL, 0);
+        const char *heard = fake_heard(&client);
+        assert_non_null(strstr(heard, "500 "));
+        assert_int_equal(strstr(heard, "421 ") != NULL, cases[i].cut);
+        assert_int_equal(f.w->open, !cases[i].cut);
+        f.config = before;
+    }
+}
+
 /* A connection over loopback; returns our end, *client the other one. */
 static int over_loopback(int *client)
 {
@@ -662,6 +698,7 @@ int main(void)
         TEST(test_what_comes_back_counts_in_its_clients_share),
         TEST(test_a_connection_comes_back_to_the_listener_that_it_has_come_by),
         TEST(test_a_record_that_claims_what_nobody_has_checked_ends_its_connection),
+        TEST(test_recipients_of_another_configuration_are_not_taken),
         TEST(test_a_connection_is_that_of_its_other_end_or_of_whom_a_balancer_names),
         TEST(test_a_tls_state_goes_with_the_record_that_it_was_kept_for),
         TEST(test_a_tls_state_gets_a_socket_that_does_not_wait),
