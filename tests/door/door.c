@@ -28,7 +28,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -43,26 +42,15 @@
 #include "worker/worker.h"
 #include "worker/worker_part.h"
 
-enum { ANSWER_MS = 5000 };
-
 static void give_command(const char *path)
 {
-    static const char command[] = "{\"v\":1,\"command\":\"stop\"}\n";
-    struct sockaddr_un to = {.sun_family = AF_UNIX};
-    char answer[512] = "";
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char answer[PUPPET_ANSWER];
+    int error = puppet_command(path, answer);
 
-    snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) < 0) {
-        log_info("door: cannot connect: %s", strerrordesc_np(errno));
-        return;
-    }
-    ssize_t n = write(fd, command, sizeof command - 1);
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    if (n > 0 && poll(&p, 1, ANSWER_MS) == 1)
-        n = read(fd, answer, sizeof answer - 1);
-    log_info("door: answer %zd: %s", n, answer);
-    close(fd);
+    if (error)
+        log_info("door: cannot connect: %s", strerrordesc_np(-error));
+    else
+        log_info("door: answer: %s", answer);
 }
 
 /* ---- what a worker has ---- */

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -35,7 +36,7 @@
 #include "puppet.h"
 #include "query/notes.h"
 
-enum { SCRIPT_SIZE = 16384, WORDS = 8, DESCRIPTORS = 1024, BIG = 60000 };
+enum { SCRIPT_SIZE = 16384, WORDS = 8, DESCRIPTORS = 1024, BIG = 60000, ANSWER_MS = 5000 };
 
 static const char *script;
 static sigjmp_buf back;
@@ -204,6 +205,37 @@ static int connect_unix(char **arg)
     if (fd >= 0)
         close(fd);
     return error;
+}
+
+int puppet_command(const char *path, char answer[PUPPET_ANSWER])
+{
+    static const char command[] = "{\"v\":1,\"command\":\"stop\"}\n";
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), error;
+
+    answer[0] = '\0';
+    snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) < 0) {
+        error = -errno;
+    } else {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        ssize_t n = write(fd, command, sizeof command - 1);
+        error = n > 0 && poll(&p, 1, ANSWER_MS) == 0 ? -ETIME : 0;
+        n = error ? 0 : read(fd, answer, PUPPET_ANSWER - 1);
+        answer[n > 0 ? n : 0] = '\0';
+    }
+    if (fd >= 0)
+        close(fd);
+    return error;
+}
+
+/* command PATH: 0 if it is obeyed; EPERM if mired refuses it, or closes the socket. */
+static int give_command(char **arg)
+{
+    char answer[PUPPET_ANSWER];
+    int error = puppet_command(arg[1], answer);
+
+    return error ? error : strstr(answer, "\"ok\":true") ? 0 : -EPERM;
 }
 
 static int execute(char **arg)
@@ -537,6 +569,7 @@ static const struct {
              {"tcp", connect_tcp},
              {"udp", send_udp},
              {"unix", connect_unix},
+             {"command", give_command},
              {"exec", execute},
              {"fork", start_process},
              {"trace", trace},

@@ -1,8 +1,8 @@
-"""Hostile code in a running keeper, store, freezer, web or fleet process (tests/door/puppet.c): what it can do, and that
-mail flows while it does it and after it has died.
+"""Hostile code in a running process of each role (tests/door/puppet.c): what it can do, that it gives no command, and
+that mail flows while it does it and after it has died.
 
-What each role's sandbox forbids is tried call by call, in a process of the test's own, in tests/unit/master/test_sandbox.c;
-workers and clerks are in test_sandbox.py.
+What each role's sandbox forbids is tried call by call, in a process of the test's own, in tests/unit/master/test_sandbox.c.
+What a worker or a clerk does to the others, as by floods and shut sockets, is in test_sandbox.py.
 """
 
 import os
@@ -17,12 +17,14 @@ from lib.frozen import ask, frozen_in, source, told
 from lib.mired import BUILD, SANITIZED, Mired
 from lib.redis import Redis
 from lib.smtp import Client
-from lib.waiting import until
+from lib.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.skipif(SANITIZED, reason="a sanitizer needs calls that no role needs")
 
 DOOR = BUILD / "tests" / "door" / "mired-door"
-ROLES = ("keeper", "store", "freezer", "web", "fleet")
+OTHERS = ("keeper", "store", "freezer", "web", "fleet")
+ROLES = (*OTHERS, "worker", "clerk")
+ROOT = os.geteuid() == 0  # then the keeper, the store and workers have root directories of their own
 SCRIPT_SIZE = 16384
 
 
@@ -86,57 +88,134 @@ def puppets(monkeypatch, tmp_path):
     assert not wrong
 
 
-K, D = "killed", "EACCES"  # by the filter of system calls; by Landlock
+# By the filter of system calls; by Landlock; by a root directory of its own, which has no such path.
+K, D, N = "killed", "EACCES", "ENOENT" if ROOT else "EACCES"
 
 
-def acts_of(p):
-    """Line -> what a keeper, store, freezer, web and fleet process gets for it. {sibling} is another process of mired."""
+def acts_of(p, people):
+    """Line -> what a process of each of ROLES gets for it. {sibling} is another process of mired; `people` is the folder
+    that has the files of recipients and passwords, and nothing else.
+
+    The worker is one whose only backend is the built-in store, so it may connect to nothing."""
     m = p.mired
     state, other = m.folder / "state", "{sibling}"
-    none = (K, "ENOENT", D, D, D)  # the keeper opens nothing; the store's root directory has no such path
+    none = (K, N, D, D, D, N, D)  # the keeper opens nothing
     acts = {}
     for path in (m.file, m.passwords, m.folder / "key.pem", state / "ledger", state / "history", state / "lists",
                  state / "spool", "/proc/{sibling}/mem", "/proc/{master}/mem", "/proc/{sibling}/environ"):  # fmt: skip
         acts[f"open {path} read"] = none
+    acts[f"open {state}/lists read"] = acts[f"open {people}/recipients read"] = (*none[:-1], "0")  # what clerks need
     # The C library looks up hosts, and settings are replaced by others: what its user may read of /etc
-    acts["open /etc/shadow read"] = (K, "ENOENT", D, D, "0" if os.geteuid() == 0 else D)
+    shadow = "0" if ROOT else D
+    acts["open /etc/shadow read"] = (K, N, D, D, shadow, N, shadow)
     for name in ("ledger", "settled", "orders", "answers", "observed", "history", "new"):
         acts[f"open {state / name} make"] = none
-    acts[f"open {state}/frozen write"] = (K, "ENOENT", "0", D, D)
+    acts[f"open {state}/lists/new make"] = (*none[:-1], "0")
+    acts[f"open {state}/frozen write"] = (K, N, "0", D, D, N, D)
     acts[f"open {state}/mail/example.test/alice/new read"] = none
-    acts["open /example.test/alice/new read"] = (K, "0", "ENOENT", "ENOENT", "ENOENT")  # the store's own
+    # The store's own, in its root directory, and a file with a name in the worker's
+    acts["open /example.test/alice/new read"] = (K, "0" if ROOT else "ENOENT", *["ENOENT"] * 5)
+    acts["open /a-file-of-mireds-tests make"] = (K, made := "0" if ROOT else D, D, D, D, made, D)
     acts[f"remove {state}/ledger"] = none
-    acts[f"move {state}/settled {state}/ledger"] = (K, "ENOENT", K, K, K)
-    acts[f"tcp {m.port}"] = (K, K, "0", K, "0")  # any port, as SECURITY.md says of these two
-    acts[f"udp {m.port}"] = (K, K, K, K, "0")
-    acts[f"unix {m.folder}/run/control"] = (D, D, D, D, "0")  # which answers no process of mired
-    acts["exec /bin/true"] = acts["fork"] = (K,) * 5
+    acts[f"move {state}/settled {state}/ledger"] = (K, N, K, K, K, K, D)
+    acts[f"tcp {m.port}"] = (K, K, "0", K, "0", K, "0")  # any port, as SECURITY.md says of these three
+    acts[f"udp {m.port}"] = (K, K, K, K, "0", K, "0")
+    acts[f"unix {m.folder}/run/control"] = (D, D, D, D, "0", D, "0")  # which is not to be answered: see below
+    acts["exec /bin/true"] = acts["fork"] = (K,) * 7
     for who in (other, "{master}"):
         for verb in ("trace", "read-memory", "write-memory", "signal", "signal-thread", "signal-queue", "pidfd", "limit",
                      "affinity", "priority", "scheduling", "io-priority", "migrate", "compare"):  # fmt: skip
-            acts[f"{verb} {who}"] = (K,) * 5
-    acts["pidfd-signal"] = acts["pidfd-take"] = acts["advise"] = (K,) * 5
-    acts["become 0"] = acts["capabilities"] = (K,) * 5
+            acts[f"{verb} {who}"] = (K,) * 7
+    acts["pidfd-signal"] = acts["pidfd-take"] = acts["advise"] = (K,) * 7
+    acts["become 0"] = acts["capabilities"] = (K,) * 7
     return acts
 
 
-def test_what_a_running_process_that_was_taken_over_can_do(puppets):
-    p = puppets()
+def test_what_a_running_process_that_was_taken_over_can_do(puppets, tmp_path):
+    people = tmp_path / "people"  # of its own, because a clerk may read all of the folders that its files are in
+    people.mkdir()
+    (people / "recipients").write_text("alice@example.test\n")
+    (people / "passwd").write_text("")
+    p = puppets(
+        recipients=None,
+        passwords=None,
+        config=f'recipients "file" {{ path = "{people}/recipients" }}\nauth "file" {{ path = "{people}/passwd" }}\n',
+    )
     m = p.mired
     (m.folder / "key.pem").write_text("secret")
     deliver(m)
-    acts = acts_of(p)
+    acts = acts_of(p, people)
     wrong = []
     for n, role in enumerate(ROLES):
         pid = p.pid(role)
-        ids = {"sibling": m.processes("clerk")[0], "master": m.pid}
+        ids = {"sibling": p.pid("store" if role == "clerk" else "clerk"), "master": m.pid}
         lines = {line.format(**ids): line for line in acts}
         for line, came in p.do(role, *lines).items():
             if came != acts[lines[line]][n]:
                 wrong.append(f"{role}: {line}: {came}, not {acts[lines[line]][n]}")
         assert p.pid(role) == pid
+        deliver(m)
     assert not wrong, "\n".join(wrong)
+
+
+def test_a_worker_with_backends_elsewhere_reaches_their_ports_and_no_others(puppets):
+    elsewhere = ports.free()
+    p = puppets(
+        domains=("example.test", "example.org"),
+        config=f'backend "smtp://127.0.0.1:{elsewhere}" {{ domains = {{ "example.org" }} }}\n',
+    )
+    m = p.mired
     deliver(m)
+    acts = {f"tcp {elsewhere}": "ECONNREFUSED", f"tcp {m.port}": D, f"udp {elsewhere}": K, f"unix {m.folder}/run/control": D}
+    assert p.do("worker", *acts) == acts
+    deliver(m)
+
+
+# ---- commands ----
+
+RELOAD, RELEASE, SHUTDOWN, UPGRADE = 4, 6, 7, 8  # query/notes.h
+# Who may open unix sockets at all: the kernel refuses the others, and mired these.
+CONNECTS = ("fleet", "worker", "clerk")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_process_that_was_taken_over_gives_no_command(puppets, role):
+    """Neither over the control socket, where mired asks the kernel who it is, nor by the notes of its channel, of which
+    the master knows what each role may send. The web process commands by notes, as SECURITY.md says of it: that is the
+    next test."""
+    p = puppets(
+        domains=("example.test", "example.org"),
+        # with a backend on a unix socket workers can open such sockets
+        config='backend "lmtp:/nonexistent/lmtp" { domains = { "example.org" } }\n',
+    )
+    m = p.mired
+    deliver(m)
+    before = sorted(m.processes(""))
+    command = f"command {m.folder}/run/control"
+    refused = "of mired itself tried to give a command; it is refused"
+    assert p.do(role, command) == {command: "EPERM" if role in CONNECTS else "EACCES"}
+    if role in CONNECTS:
+        m.log.wait(f"process {p.pid(role)} {refused}")
+    if role != "web":
+        p.do(role, f"note {RELOAD} x", f"note {RELEASE} 0.0.0.0/0", f"note {SHUTDOWN} x", f"note {UPGRADE} x")
+        m.log.wait(rf'{role} \d sent a note of kind {UPGRADE}: unexpected from this process \(4 so far\)')
+    deliver(m)
+    assert m.control("status").returncode == 0
+    assert sorted(m.processes("")) == before
+    assert m.log.text.count(refused) == (role in CONNECTS)
+    for done in ("command=stop", "generation 2", "event=stop"):
+        assert done not in m.log.text
+
+
+def test_a_web_process_that_was_taken_over_commands_by_notes(puppets):
+    """What SECURITY.md grants it; and these notes are such that a master that took them from others would obey."""
+    p = puppets()
+    m = p.mired
+    p.begin("web", f"note {RELOAD} x")
+    m.log.wait("generation 2 serves")
+    deliver(m)
+    p.begin("web", f"note {SHUTDOWN} x")
+    assert m.daemon.process.wait(PATIENCE) == 0
 
 
 # Below the state folder, as /proc tells: what it has mapped, and how. Anything else it has not.
@@ -190,7 +269,7 @@ def dies_and_comes_back(p, role, pid):
 TEMPORARY = (250, 421, 450, 451)  # what a message may hear while a process is away: the sender comes again
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", OTHERS)
 def test_a_process_that_floods_its_channels_leaves_the_others_their_work(puppets, role):
     """Packets of any kind and length, with descriptors, as fast as it can; its own service stands still meanwhile."""
     p = puppets()
@@ -243,7 +322,7 @@ def test_what_a_web_process_asks_leaves_room_for_what_the_master_says(puppets):
 
 
 # The filter of a keeper does not allow it to shut down sockets.
-ENDS = [(role, how) for role in ROLES for how in ("close", "shut", "breach") if (role, how) != ("keeper", "shut")]
+ENDS = [(role, how) for role in OTHERS for how in ("close", "shut", "breach") if (role, how) != ("keeper", "shut")]
 
 
 @pytest.mark.parametrize("role, how", ENDS)
@@ -265,7 +344,7 @@ def test_a_process_that_ends_its_channels_or_itself_is_replaced(puppets, monkeyp
 
 
 @pytest.mark.parametrize("role, name", [(role, name) for role, names in MAPS.items() for name, how in names.items()
-                                        if role in ROLES and how == "rw-s" and name != "frozen"])  # fmt: skip
+                                        if role in OTHERS and how == "rw-s" and name != "frozen"])  # fmt: skip
 def test_any_octets_in_shared_memory_refuse_no_message_for_good(puppets, role, name):
     """Not while that process runs, and not after a restart of all with what it has left."""
     p = puppets(tarpit="time = 1s max = 1s freeze = \"auto\"")
