@@ -404,6 +404,11 @@ void pool_open(struct pool *p, struct backend *b, uint32_t index)
     b->retry.due = pool_retry;
     health_recall(b);
     limit_open(b);
+    (void)pool_open_tls(b); /* a confined process cannot read the file of `ca` */
+}
+
+void pool_begin(struct backend *b)
+{
     pool_link_open(b, NULL);
 }
 

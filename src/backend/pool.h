@@ -159,6 +159,8 @@ struct backend {
 };
 
 void pool_open(struct pool *p, struct backend *b, uint32_t index);
+/* Opens one link, to learn what the backend can do. Call it once, when this process is confined. */
+void pool_begin(struct backend *b);
 void pool_close(struct backend *b);
 
 /* Gives a delivery to this backend; it starts at once, or in its turn when a link is free. False: the

@@ -88,8 +88,7 @@ static int not_opened(struct backend *b, int error)
     return error;
 }
 
-/* What links need for TLS. Without it none is opened: it would be in clear text. */
-static int open_tls(struct backend *b)
+int pool_open_tls(struct backend *b)
 {
     if (b->config->tls != TLS_OFF && !b->tls) {
         struct tls_client_params params = backend_tls(b->config);
@@ -102,7 +101,7 @@ static int open_tls(struct backend *b)
 
 int pool_link_open(struct backend *b, struct delivery *d)
 {
-    int error = open_tls(b);
+    int error = pool_open_tls(b);
     if (error)
         return not_opened(b, error);
     struct link *l = calloc(1, sizeof *l);

@@ -23,6 +23,10 @@ bool pool_link_is_doubtful(const struct link *l, const struct delivery *d);
 
 enum { POOL_NOT_NOW = 1 };
 
+/* Prepares what links need for TLS, unless it is there. 0, or -errno: then no link is opened, because
+ * it would be in clear text. */
+int pool_open_tls(struct backend *b);
+
 /* Opens a connection, for `d` if that is not NULL. 0; -errno: the backend is down; POOL_NOT_NOW: it
  * serves others, and another connection is tried later. */
 int pool_link_open(struct backend *b, struct delivery *d);

@@ -245,13 +245,15 @@ static void serve(struct clerk *c, int set)
 static int open_all(struct clerk *c, const struct auth_params *auth,
                     const struct directory_params *directory, int *set)
 {
+    /* before the first thread, and before it reads the copies of lists: an earlier clerk, which may have
+     * been taken over, has written them */
+    clerk_confine(c->params->config);
     c->auth = auth_open(auth);
     if (!c->auth)
         return -errno;
     c->directory = directory_open(directory);
     if (!c->directory)
         return errno ? -errno : -EINVAL;
-    clerk_confine(c->params->config); /* before the first thread */
     *set = epoll_create1(EPOLL_CLOEXEC);
     if (*set < 0 || !watch(*set, c->params->control, CONTROL) ||
         !watch(*set, directory_fd(c->directory), DIRECTORIES))

@@ -133,14 +133,19 @@ int steering_open(struct steering *s, const struct steering_params *params,
     s->undo = undo_open();
     s->holders = (struct holders){.loop = &s->loop, .channel = params->control};
     s->members = (struct members_asks){.loop = &s->loop, .channel = params->control};
-    s->allowances = allowances_open(params->config, LIST_READ_COPY, params->confirmed);
+    int error = control_open(s, params->control_listen);
+    return error ? error : recipient_open(s);
+}
+
+int steering_begin(struct steering *s)
+{
+    s->allowances = allowances_open(s->params->config, LIST_READ_COPY, s->params->confirmed);
     if (!s->allowances)
         return -ENOMEM;
     s->allowances_alarm.due = look_at_allowances;
     if (allowances_has_file(s->allowances))
         loop_alarm(&s->loop, &s->allowances_alarm, s->loop.now + ALLOWANCES_LOOK_MS);
-    int error = control_open(s, params->control_listen);
-    return error ? error : recipient_open(s);
+    return 0;
 }
 
 void steering_finish(struct steering *s)

@@ -105,6 +105,10 @@ static inline struct steering *steering_of(struct loop *loop)
  * 0 or -errno. */
 int steering_open(struct steering *s, const struct steering_params *params,
                   void (*ended)(struct loop *loop));
+
+/* Reads the file of allowances, or its copy, which workers write. Call it before the loop runs, when
+ * this process is confined. 0 or -errno. */
+int steering_begin(struct steering *s);
 void steering_close(struct steering *s);
 
 /* Accepts no more connections; those that wait for an answer stay until they have it. */

@@ -329,15 +329,15 @@ int keeper_run(const struct keeper_params *params)
         return 1;
     }
     watch_clock(set);
+    keeper_confine(params->config, params->empty); /* before the first proposal, also an old one */
+    if (params->empty >= 0)
+        close(params->empty);
     follow_clock(&k); /* before what another keeper has left is carried out */
     for (uint32_t i = 0; i < params->workers; i++) {
         k.desk[i].disposal.logins = &params->logins[i];
         k.desk[i].disposal.maker = i % LEDGER_MAKERS + 1;
         take_over(&k, i);
     }
-    keeper_confine(params->config, params->empty);
-    if (params->empty >= 0)
-        close(params->empty);
     sched_normal();
     int status = note_ready(params->control, sandbox_compiled());
     if (status == 0)

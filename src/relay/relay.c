@@ -212,6 +212,12 @@ struct relay *relay_open(const struct relay_params *params)
     return r;
 }
 
+void relay_begin(struct relay *r)
+{
+    for (size_t i = 0; i < r->backends; i++)
+        pool_begin(&r->backend[i]);
+}
+
 void relay_close(struct relay *r)
 {
     if (!r)

@@ -57,9 +57,13 @@ struct relay_params {
     void *arg;
 };
 
-/* Opens one connection to each backend at once, to learn its extensions. The caller closes the
- * relay. NULL without memory. */
+/* Reads what it needs of files, and connects to nothing. The caller closes the relay. NULL without
+ * memory. */
 struct relay *relay_open(const struct relay_params *params);
+
+/* Opens one connection to each backend, to learn its extensions. Call it once, when this process is
+ * confined. */
+void relay_begin(struct relay *r);
 
 /* Calls `reached` again for each backend for which it was called before. */
 void relay_tell_again(const struct relay *r);

@@ -86,12 +86,15 @@ int web_run(const struct steering_params *params)
     if (!w)
         return 1;
     int error = open_all(w, params);
+    if (!error) {
+        sched_normal();
+        web_confine(params->config);
+        error = steering_begin(&w->steering);
+    }
     if (error) {
         log_error("the web process cannot start: %s", strerrordesc_np(-error));
         return 1;
     }
-    sched_normal();
-    web_confine(params->config);
     int status = note_ready(params->control, sandbox_compiled());
     if (status == 0)
         loop_run(&w->steering.loop);

@@ -30,7 +30,6 @@ static void look(struct loop *loop, struct alarm *a)
 
 bool sending_open(struct worker *w)
 {
-    tzset(); /* before the sandbox: say() wants this machine's zone */
     w->allowances = allowances_open(w->config, LIST_KEEP_COPY, w->params->confirmed);
     if (!w->allowances)
         return false;

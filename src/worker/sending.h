@@ -15,7 +15,8 @@
 struct conn;
 struct worker;
 
-/* Opens the file of allowances, and checks it regularly. False without memory. */
+/* Opens the file of allowances, and checks it regularly. Call it when this process is confined, because
+ * another one may have written the file's copy. False without memory. */
 bool sending_open(struct worker *w);
 void sending_close(struct worker *w);
 

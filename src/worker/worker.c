@@ -330,7 +330,7 @@ static bool open_rooms(struct worker *w)
                                  .reached = backend_reached,
                                  .arg = w};
     w->relay = relay_open(&relay);
-    return w->relay && lists_open(w) && journal_open(w) && sending_open(w);
+    return w->relay && lists_open(w) && journal_open(w);
 }
 
 static int open_all(struct worker *w)
@@ -424,6 +424,11 @@ int worker_run(const struct worker_params *params)
     }
     if (worker_confine(params->config, w->suspects.files > 0, w->lists) & SANDBOX_ROOT)
         strcpy(folder, "/");
+    if (!sending_open(w)) {
+        log_error("worker cannot start: %s", strerrordesc_np(ENOMEM));
+        return 1;
+    }
+    relay_begin(w->relay);
     int status = note_ready(params->control, sandbox_compiled());
     while (status == 0 && !w->loop.stop) {
         loop_turn(&w->loop, more ? 0 : -1);
