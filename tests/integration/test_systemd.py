@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 import signal
 import time
@@ -181,6 +182,35 @@ def test_a_unit_that_forbids_landlock_costs_landlock_and_no_mail(machine):
     machine.passes()
     machine.stop()
     assert "child_died" not in machine.log
+
+
+def test_a_unit_that_forbids_io_uring_costs_io_uring_and_no_mail(machine):
+    """By the line of SECURITY.md. The freezer opens its ring before it confines itself."""
+    (line,) = re.findall(r"`(SystemCallFilter=~io_uring\S+)`", (SOURCE / "SECURITY.md").read_text())
+    config = machine.root / "etc/mired/mired.conf"
+    config.write_text(config.read_text().replace("time = 0", "time = 1s"))
+    machine.script("postinst", "configure", "0.1.0")
+
+    def rings():
+        """How many there are when all processes are confined."""
+        until(lambda: (now := machine.status()["sandbox"])["none"] == 0 and now["seccomp"] == len(processes.children(machine.master())))
+        fds = [fd for pid in processes.children(machine.master()) for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+        return [os.readlink(fd) for fd in fds].count("anon_inode:[io_uring]")
+
+    machine.start()
+    machine.passes()
+    if not rings():
+        pytest.skip("this kernel has no ring for the freezer")
+    machine.stop()
+    dropin = machine.root / "etc/systemd/system/mired.service.d/no-io_uring.conf"
+    dropin.parent.mkdir(exist_ok=True)
+    dropin.write_text(f"[Service]\n{line}\n")
+    machine.must("systemctl", "daemon-reload")
+    machine.start()
+    machine.passes()
+    assert rings() == 0
+    machine.stop()
+    assert_well(machine.log)
 
 
 def commands():
