@@ -245,6 +245,7 @@ void tcp_leave(struct calls *c, struct tcp_job *job, size_t n)
 void tcp_unfreeze(int fd, const struct tcp_frozen *f)
 {
     setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &repair_off, sizeof repair_off);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one); /* see tcp_thaw() */
     if (ttl_is_ip4(f))
         setsockopt(fd, IPPROTO_IP, IP_MINTTL, &ttl_any, sizeof ttl_any);
     else
@@ -262,6 +263,7 @@ struct thaw {
     struct tcp_repair_opt option[4];
     uint32_t timestamp;
     int connected; /* the result of connect() and later calls, apart from that of bind() */
+    int shared;    /* the result of SO_REUSEADDR; without it the connection goes on, too */
 };
 
 static void fill_ends(const struct tcp_frozen *f, struct thaw *t)
@@ -364,8 +366,14 @@ void tcp_thaw(struct calls *c, struct tcp_job *job, size_t n)
     calls_make(c);
     for (size_t i = 0; i < n; i++) {
         take_result(&job[i], &thaw[i]);
-        if (job[i].result == 0) /* no window probe: the client sees nothing */
-            set_int(c, &job[i], TCP_REPAIR, &repair_off);
+        if (job[i].result != 0)
+            continue;
+        set_int(c, &job[i], TCP_REPAIR, &repair_off); /* no window probe: the client sees nothing */
+        /* Other connections have this from their listener, and the end of repair mode takes it away.
+         * Without it the kernel would keep the port for a minute after mired has closed this one, and
+         * mired could not be started again meanwhile. */
+        thaw[i].shared = 0;
+        calls_add_set(c, &thaw[i].shared, job[i].fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     }
     calls_make(c);
     for (size_t i = 0; i < n; i++) {

@@ -185,3 +185,17 @@ def test_without_room_on_the_disk_holds_are_ordinary_until_there_is(frozen, cabl
     client = ask(m.port, 1)
     until(lambda: held(m, "frozen") == 1)
     told(client)
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_a_thawed_connection_does_not_keep_the_next_mired_from_its_port(frozen, cable, end):
+    """The kernel takes SO_REUSEADDR from a connection that it puts back. One that mired has closed, and its client has
+    not, is there for a minute."""
+    m = frozen(time=1)
+    client = ask(m.port)
+    told(client)
+    m.log.wait("thaws")
+    assert m.stop() == [] if end == "stop" else m.kill_all() is None
+    cable.at_server(m.start)
+    told(ask(m.port, 1))
+    client.close()

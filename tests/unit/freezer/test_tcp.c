@@ -138,10 +138,21 @@ static void freeze_all(void)
     }
 }
 
+/* As it has from its listener: another socket may be bound to its port. */
+static void expect_shared_port(int fd)
+{
+    int shared = 0;
+    socklen_t len = sizeof shared;
+
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &shared, &len), 0);
+    assert_true(shared);
+}
+
 static void expect_thawed(int i)
 {
     assert_int_equal(job[i].result, 0);
     pair[i].server = job[i].fd;
+    expect_shared_port(job[i].fd);
     assert_true(fcntl(job[i].fd, F_GETFD) & FD_CLOEXEC);
     assert_true(fcntl(job[i].fd, F_GETFL) & O_NONBLOCK);
     talk(pair[i]);
@@ -284,8 +295,10 @@ static void check_what_is_taken_back(void)
     tcp_freeze(calls, job, TCP_JOBS);
     for (int i = 0; i < TCP_JOBS; i++)
         tcp_unfreeze(job[i].fd, job[i].tcp);
-    for (int i = 0; i < TCP_JOBS; i++)
+    for (int i = 0; i < TCP_JOBS; i++) {
+        expect_shared_port(pair[i].server);
         talk(pair[i]);
+    }
     close_pairs();
 }
 
