@@ -14,14 +14,23 @@ enum {
     DROP_AFTER_MS = 60000, /* if no worker takes it for so long, it is dropped */
     CHANNELS_MS =
         5000, /* after this time all workers have given a new freezer their return channels */
+    CLOSED_MS = 5000, /* after this time a worker has closed what it has sent to be frozen */
 };
 
 /* ---- thawing ---- */
 
+/* Whether the frozen connection itself may still be there: its worker has sent the descriptor, and was
+ * stopped before it closed its own. Otherwise such addresses belong to a newer connection. */
+static bool may_be_open(const struct freezer *f, const struct frozen_hold *h)
+{
+    return f->loop.wall >= h->frozen_ms && f->loop.wall - h->frozen_ms < CLOSED_MS;
+}
+
 /* If the error that prevents a thaw may be temporary, when to try again; else 0. */
-static uint64_t passes_in_ms(int error)
+static uint64_t passes_in_ms(const struct freezer *f, const struct frozen_hold *h, int error)
 {
     switch (error) {
+    case -EADDRINUSE: return may_be_open(f, h) ? AGAIN_MS : 0;
     case -EMFILE:
     case -ENFILE:
     case -ENOMEM:
@@ -79,7 +88,7 @@ static void give(struct freezer *f, const struct leaving *l, int fd)
 
 static void end_thaw(struct freezer *f, const struct leaving *l, const struct tcp_job *job)
 {
-    uint64_t again = l->way ? passes_in_ms(job->result) : 0;
+    uint64_t again = l->way ? passes_in_ms(f, &l->hold, job->result) : 0;
 
     if (again) {
         table_again(f->table, l->id, f->loop.wall + again);

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from lib import netns, processes
+from lib import netns, power, processes
 from lib.frozen import ask, release, told, wait_frozen, waits_frozen
 from lib.mired import CONTROL, SANITIZED
 from lib.waiting import PATIENCE, until
@@ -199,3 +199,23 @@ def test_a_thawed_connection_does_not_keep_the_next_mired_from_its_port(frozen, 
     cable.at_server(m.start)
     told(ask(m.port, 1))
     client.close()
+
+
+@pytest.mark.skipif(not pathlib.Path(power.PROGRAM).exists(), reason="strace is not installed")
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer's process cannot be traced, or closes other files")
+def test_who_is_released_while_the_worker_still_closes_the_connection_is_answered(frozen):
+    """The worker sends the descriptor and then closes its own. While the system keeps it from that, the connection is still
+    there, and its addresses cannot be bound again."""
+    m = frozen(time=60, workers=1)
+    (pid,) = m.processes("worker")
+    slow = [power.PROGRAM, "-qq", "-o", "/dev/null", "-e", "trace=close", "-e", "inject=close:delay_enter=1500000", "-p", str(pid)]
+    client = ask(m.port)
+    strace = subprocess.Popen(slow)
+    try:
+        until(lambda: processes.status(pid, "TracerPid") != "0")
+        until(lambda: held(m, "frozen") == 1)
+        m.control("release", client.source)
+        told(client)
+    finally:
+        strace.terminate()
+        strace.wait()
