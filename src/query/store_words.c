@@ -5,14 +5,14 @@
 
 size_t store_words_write(struct span domain, const char *delimiters, char text[STORE_WORDS_TEXT])
 {
-    size_t len = strlen(delimiters);
+    struct span second = span_of(delimiters);
 
-    if (domain.len >= STORE_WORD || len >= STORE_WORD)
+    if (domain.len >= STORE_WORD || second.len >= STORE_WORD)
         return 0;
     memcpy(text, domain.at, domain.len);
     text[domain.len] = ' ';
-    memcpy(text + domain.len + 1, delimiters, len);
-    return domain.len + 1 + len;
+    memcpy(text + domain.len + 1, second.at, second.len);
+    return domain.len + 1 + second.len;
 }
 
 static bool take(struct span from, char to[STORE_WORD])
