@@ -109,7 +109,7 @@ class Starts:
         client.close()
 
     def check(self):
-        each_is_there(self.m, USERS, self.senders)
+        return each_is_there(self.m, USERS, self.senders)
 
 
 @pytest.fixture
@@ -128,8 +128,8 @@ def play(x, how, role, stops):
         if said[0] == "alive":
             break
         x.killed.append(said)
-    x.check()
-    print(f"{role} that is {how}: killed at {len(x.killed)} stops, {len({call for _, _, call, _ in x.killed})} kinds of calls; {said}")
+    doubts, kinds = x.check(), len({call for _, _, call, _ in x.killed})
+    print(f"{role} that is {how}: killed at {len(x.killed)} stops, {kinds} kinds of calls; {said}; {doubts}")
     return len(x.killed)
 
 

@@ -31,17 +31,31 @@ class KillAt:
         return tuple(said)
 
 
+def stops(pid, during):
+    """How many stops a process has while during() goes on. That it is watched makes some by itself."""
+    killer = KillAt(pid, 0)
+    try:
+        during()
+    finally:
+        said = killer.end()
+    return int(said[1])
+
+
 class Sender:
     """A mail server with one message: it retries until all recipients have taken it, or PATIENCE is over. Recipients that hear a 4xx at RCPT
     get a transaction of their own in the next try. `heard` has the code of each try: the last that is not 250; 0 where
-    the connection was cut. `doubts` counts tries that ended between the final dot and a reply, or with a 4xx then.
-    `at(stage)` is called when a try has reached it (STAGES)."""
+    the connection was cut. Behind the final dot a try is in doubt if it does not end with a 250: `cut` counts those
+    without a reply, `deferred` those with a 4xx. `at(stage)` is called when a try has reached it (STAGES)."""
 
     def __init__(self, port, recipients, token, lines=1, at=lambda stage: None, host="127.0.0.1", source="127.66.2.1"):
         self.port, self.recipients, self.token, self.host, self.source = port, recipients, token, host, source
         self.body = (b"x" * 70 + b"\r\n") * lines
-        self.heard, self.doubts, self.at = [], 0, at
+        self.heard, self.cut, self.deferred, self.at = [], 0, 0, at
         self.left = list(recipients)
+
+    @property
+    def doubts(self):
+        return self.cut + self.deferred
 
     def once(self):
         dotted = False
@@ -77,13 +91,14 @@ class Sender:
                 client.send(self.body[len(self.body) // 2 :] + b".\r\n")
                 self.at("dot")
                 reply = client.reply()
-                self.doubts += reply.code != 250
+                self.cut += reply.code == 0
+                self.deferred += reply.code not in (0, 250)
                 if reply.code != 250:
                     return reply.code
                 self.left = [r for r in self.left if r not in taken]
                 return late or 250
         except OSError:
-            self.doubts += dotted
+            self.cut += dotted
             return 0
 
     def send(self, once=False):
@@ -103,12 +118,28 @@ def copies_of(mails):
     return collections.Counter(re.search(rb"token-(\S+)", mail)[1].decode() for mail in mails)
 
 
+class Doubts(collections.Counter):
+    """What has become of tries that ended in doubt: cut, deferred, and how many further copies each of the two has made."""
+
+    def __str__(self):
+        return (
+            f"behind the final dot {self['cut']} tries were cut, which made {self['cut copies']} further copies, "
+            f"and {self['deferred']} heard 4xx, which made {self['deferred copies']}"
+        )
+
+
 def each_is_there(mired, users, senders):
     """In the end all have heard 250, and none a 5xx. Each message is there once; more often only where a try ended in
-    doubt."""
+    doubt. Returns the Doubts."""
     wrong = [(s.token, s.heard) for s in senders if [c for c in s.heard if c >= 500] or s.heard[-1] != 250]
     assert not wrong, wrong
+    doubts = Doubts(cut=sum(s.cut for s in senders), deferred=sum(s.deferred for s in senders))
     for user in users:
         copies = copies_of(mired.delivered(user, count=len(senders)))
         for s in senders:
             assert 1 <= copies[s.token] <= 1 + s.doubts, (s.token, copies[s.token], s.heard, s.doubts)
+            further = copies[s.token] - 1
+            doubts["cut copies"] += min(further, s.cut)
+            doubts["deferred copies"] += max(further - s.cut, 0)
+        assert set(copies) == {s.token for s in senders}
+    return doubts
