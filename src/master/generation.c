@@ -8,9 +8,10 @@
  *         or time is up--> gone; the current one was never touched             ended--> gone
  *
  * Workers of all generations share the listening sockets. The workers of a coming generation are
- * ready but do not accept, and sockets that only they have do not listen. When it becomes the current one, the new workers start accepting and the
- * old ones stop; both overlap briefly. The clerks of an old generation stay until its last worker
- * has ended, because held sessions may still make queries. */
+ * ready but do not accept, and sockets that only they have do not listen. When it becomes the
+ * current one, the new workers start accepting and the old ones stop; both overlap briefly. The
+ * clerks of an old generation stay until its last worker has ended, because held sessions may still
+ * make queries. */
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>

@@ -147,7 +147,7 @@ void master_reload(struct master *m, struct asker asker)
     if (waits(m, asker))
         return;
     if (!m->runtime
-             .open) { /* the last upgrade has failed half-way: only a new program can mend that */
+             .open) { /* an upgrade has failed half-way: only the program's start mends that */
         reload_pace_take(&m->pace, m->loop.now);
         master_upgrade(m, asker);
         return;

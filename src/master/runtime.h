@@ -41,7 +41,7 @@ struct runtime_shared {
 
 struct runtime {
     bool
-        open; /* all of it. After an upgrade that failed a part may be missing: no child may start */
+        open; /* all of it; after an upgrade that failed a part may be missing, and no child starts */
     char *state, *run, *user; /* as in the first configuration */
     struct config *fixed; /* the first configuration, for the keys that a reload does not take up */
     struct identity identity; /* of `user`, to which the state folder belongs */
