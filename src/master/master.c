@@ -146,8 +146,8 @@ void master_reload(struct master *m, struct asker asker)
     }
     if (waits(m, asker))
         return;
-    if (!m->runtime
-             .open) { /* an upgrade has failed half-way: only the program's start mends that */
+    if (!m->runtime.open) { /* an upgrade has failed half-way, and only the program's start can
+                               mend that */
         reload_pace_take(&m->pace, m->loop.now);
         master_upgrade(m, asker);
         return;

@@ -40,8 +40,7 @@ struct runtime_shared {
 };
 
 struct runtime {
-    bool
-        open; /* all of it; after an upgrade that failed a part may be missing, and no child starts */
+    bool open; /* all of it; no child starts before, as after an upgrade that failed half-way */
     char *state, *run, *user; /* as in the first configuration */
     struct config *fixed; /* the first configuration, for the keys that a reload does not take up */
     struct identity identity; /* of `user`, to which the state folder belongs */
