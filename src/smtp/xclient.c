@@ -2,7 +2,6 @@
 #include "smtp/xclient.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 static const struct {
@@ -77,16 +76,16 @@ static int add(struct buf *out, uint32_t wanted, uint32_t attribute, struct span
 static int add_addr(struct buf *out, const struct addr *a, uint32_t wanted, uint32_t addr,
                     uint32_t port)
 {
-    char text[ADDR_TEXT], number[8];
+    char text[ADDR_TEXT], number[5];
 
     if (a->family != ADDR_IP4 && a->family != ADDR_IP6)
         return 0;
     addr_format(a, text);
-    snprintf(number, sizeof number, "%u", a->port);
+    struct span digits = {number, (size_t)(write_decimal(a->port, 1, number) - number)};
     if (wanted & addr &&
         buf_addf(out, " %s=%s%s", name_of(addr), a->family == ADDR_IP6 ? "IPV6:" : "", text))
         return -ENOMEM;
-    return a->port ? add(out, wanted, port, span_of(number)) : 0;
+    return a->port ? add(out, wanted, port, digits) : 0;
 }
 
 static int add_name(struct buf *out, uint32_t wanted, uint32_t attribute, uint8_t state,

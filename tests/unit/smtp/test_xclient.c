@@ -40,8 +40,8 @@ static void test_all_that_postfix_takes_is_told(void **state)
            "XCLIENT NAME=mail.example.net REVERSE_NAME=mail.example.net ADDR=192.0.2.7 PORT=4711"
            " DESTADDR=198.51.100.1 DESTPORT=25 PROTO=ESMTP HELO=HELO-name LOGIN=al+20ice+2Bx\r\n");
     expect(&who, "ADDR", "XCLIENT ADDR=192.0.2.7\r\n");
-    who.client = addr("[2001:db8::1]:99");
-    expect(&who, "addr port", "XCLIENT ADDR=IPV6:2001:db8::1 PORT=99\r\n");
+    who.client = addr("[2001:db8::1]:65535");
+    expect(&who, "addr port", "XCLIENT ADDR=IPV6:2001:db8::1 PORT=65535\r\n");
 }
 
 static void test_what_is_not_known_is_said_to_be_so(void **state)
