@@ -9,6 +9,7 @@ import pathlib
 import pytest
 
 from lib.crash import Sender
+from lib.mired import UNDER
 from lib.power import PROGRAM, Disk, Tracer
 
 pytestmark = [
@@ -78,10 +79,11 @@ def test_a_mailbox_that_fails_leaves_the_others_what_is_confirmed(mired, tmp_pat
     assert len(list(damaged.glob("new/*"))) == 1
 
 
+# valgrind writes, too.
 FAULTS = {"openat": "EACCES", "write": "EDQUOT", "fsync": "EIO", "linkat": "ENOSPC", "mkdirat": "EDQUOT"}
 
 
-@pytest.mark.parametrize("call", FAULTS)
+@pytest.mark.parametrize("call", [call for call in FAULTS if not (UNDER and call == "write")])
 def test_each_call_that_fails_makes_no_answer_untrue(mired, tmp_path, call):
     """The n-th call of a message to two new mailboxes fails, until none is left to fail. Each has one copy in the end."""
     m = mired(tarpit="time = 0", recipients=("@example.test",), workers=1, config="sandbox = false")
