@@ -60,14 +60,6 @@ static void buckets(struct ledger *l, uint64_t now)
     }
 }
 
-static bool is_worker(struct ledger *l)
-{
-    struct proposals *p = any_memory(proposals_size());
-    struct turns *t = any_memory(turns_size());
-
-    return p && t && ledger_propose_to(l, p, any_choice ? t : NULL) == 0;
-}
-
 int main(void)
 {
     struct ledger l = any_ledger();

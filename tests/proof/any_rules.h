@@ -30,6 +30,7 @@ static struct tarpit_rules any_rules(void)
                                  .login_tries = (uint32_t)up_to(1000),
                                  .greet = up_to(60000),
                                  .greet_pass = up_to(UINT64_C(31536000000)),
+                                 .retry_after = up_to(21600000),
                                  .freeze = any_choice & 1 ? FREEZE_AUTO : FREEZE_OFF,
                                  .freeze_after = up_to(285000)};
 }

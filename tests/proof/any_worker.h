@@ -36,4 +36,13 @@ int sched_yield(void)
     return 0;
 }
 
+/* Whether the ledger is a worker's now. */
+static bool is_worker(struct ledger *l)
+{
+    struct proposals *p = any_memory(proposals_size());
+    struct turns *t = any_memory(turns_size());
+
+    return p && t && ledger_propose_to(l, p, any_choice ? t : NULL) == 0;
+}
+
 #endif

@@ -23,6 +23,27 @@ static void replies(struct span in)
     reader_free(&r);
 }
 
+/* A reply of two lines with enhanced codes, with any octet in one place. */
+static void near_replies(void)
+{
+    static const char lines[] = "550-5.1.1 a\n550 5.1.1 b\n";
+    char room[sizeof lines - 1];
+    struct reply_reader r = {.code = 0};
+    struct reply reply;
+
+    memcpy(room, lines, sizeof room);
+    for (size_t at = 0; at < sizeof room; at++)
+        if (any_choice) {
+            struct span in = {room, sizeof room};
+            Frama_C_make_unknown(room + at, 1);
+            if (reader_take(&r, &in, &reply) == READER_REPLY) {
+                //@ assert code_of_lines: 200 <= reply.code <= 599;
+            }
+            reader_free(&r);
+            return;
+        }
+}
+
 static void abilities(struct span in)
 {
     struct ability a = {.caps = 0};
@@ -60,6 +81,7 @@ static void follow(struct span in)
         if (in.len <= 2)
             abilities(in);
         break;
+    case 2: near_replies(); break;
     default: keep(in);
     }
 }

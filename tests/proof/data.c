@@ -58,12 +58,23 @@ static void count_received(struct span in)
     received_scan(&r, in);
 }
 
+static void start(struct span in)
+{
+    struct data_scan d;
+    struct data_found found;
+
+    data_start(&d);
+    (void)data_scan(&d, in, &found);
+    //@ assert start_within_the_octets: found.body <= found.used <= in.len;
+}
+
 static void follow(struct span in)
 {
     switch (any_choice) {
     case 0: scan(in); break;
     case 1: scan_chunk(in); break;
     case 2: unstuff(in); break;
-    default: count_received(in);
+    case 3: count_received(in); break;
+    default: start(in);
     }
 }

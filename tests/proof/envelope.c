@@ -14,6 +14,8 @@ static void read_all(const struct envelope *e)
     (void)envelope_helo(e);
     (void)envelope_login(e);
     (void)envelope_get_sender(e, &address);
+    (void)envelope_sender(e);
+    (void)envelope_recipients(e);
     (void)envelope_sender_params(e);
     (void)envelope_note(e);
     (void)envelope_note_params(e);

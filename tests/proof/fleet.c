@@ -33,6 +33,9 @@ static void table(struct ledger *l, const struct ledger_decay *d, uint64_t now)
     case 2: others_set(l->others, &n, d, now, &s); break;
     case 3: (void)others_queues(l->others, &n, now); break;
     case 4: others_prefetch(l, &n); break;
+    case 5: (void)others_is_active(l->others); break;
+    case 6: (void)others_moves(l->others); break;
+    case 7: (void)others_next(l->others); break;
     default: (void)ledger_naming(l);
     }
 }

@@ -237,5 +237,9 @@ int main(void)
         p = any_proposal(any_choice ? (uint8_t)Frama_C_interval(2, 255) : 0);
     }
     (void)dispose(&d, &l, &r, &p, clock_ms);
+    for (int i = 0; i < DISPOSAL_RATE_COUNT; i++) {
+        bool outside;
+        (void)disposal_about((enum disposal_rate)i, &outside);
+    }
     return 0;
 }

@@ -3,6 +3,7 @@
  * proposals are left out: their pointers are NULL, as in the keeper of a single mired. */
 #include "any_ledger.h"
 
+#include "tarpit/ledger_allowance.h"
 #include "tarpit/ledger_amount.h"
 #include "tarpit/policy.h"
 
@@ -46,6 +47,7 @@ static void flags(struct ledger *l, const struct ledger_key *k, uint64_t now)
     (void)ledger_mark(l, k, now, (uint32_t)any_number, any_number);
     ledger_exempt(l, k, now, up_to(LATEST_MS));
     ledger_forgive(l, k);
+    ledger_forget_use(l, k);
     ledger_forget(l, k);
 }
 
@@ -82,6 +84,25 @@ static void walk(struct ledger *l, const struct ledger_decay *d, uint64_t now)
     ledger_convert(l);
 }
 
+/* An entry of another ledger, or of this one at another time. */
+static void merge(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
+                  uint64_t now)
+{
+    struct ledger_entry other = {.offences = amount(),
+                                 .good = amount(),
+                                 .turn_ms = any_number,
+                                 .debt_ms = any_number,
+                                 .seen_ms = any_number,
+                                 .exempt_until_ms = any_number,
+                                 .delivered_ms = any_number,
+                                 .pass_ms = any_number,
+                                 .patience_ms = (uint32_t)any_number,
+                                 .flags = (uint32_t)any_number,
+                                 .paced = any_choice & 1};
+
+    ledger_merge(l, k, d, now, &other, any_number);
+}
+
 int main(void)
 {
     struct ledger l = any_ledger();
@@ -95,6 +116,7 @@ int main(void)
     case 2: flags(&l, &k, now); break;
     case 3: reading(&l, &k, &d, now); break;
     case 4: sketches(&l, &k, now); break;
+    case 5: merge(&l, &k, &d, now); break;
     default: walk(&l, &d, now);
     }
     return 0;

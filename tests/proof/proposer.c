@@ -49,6 +49,9 @@ static void ring(struct proposals *p)
     case 3: (void)proposals_read(p, &what); break;
     case 4: (void)proposals_read_again(p, &at, &what); break;
     case 5: proposals_finish(p); break;
+    case 6: proposals_give_up(p); break;
+    case 7: (void)proposals_are_given_up(p); break;
+    case 8: (void)proposals_are_attached(p); break;
     default: (void)proposals_sleep(p);
     }
 }
@@ -58,6 +61,7 @@ static void shared(struct turns *t, const struct proposals *p)
     switch (any_choice) {
     case 0: turns_end_round(t, turns_begin_round(t, (uint32_t)any_number)); break;
     case 1: turns_withdraw(t, (uint32_t)any_number, p, any_number, any_choice & 1); break;
+    case 2: turns_clock_was_set(t, (int64_t)any_number, up_to(LATEST_MS)); break;
     default: (void)turns_may_believe(t, any_number);
     }
 }

@@ -1,10 +1,11 @@
 /* The tarpit's decisions over a ledger of any content: no undefined behaviour, no hold above
  * POLICY_HOLD_MAX, and none at all for a client that is exempt or has logged in. The ledger's
  * functions have no body here: each gives any value. */
-#include "any.h"
+#include "any_addr.h"
 #include "any_rules.h"
 
 #include "tarpit/policy.h"
+#include "tarpit/retries.h"
 #include "tarpit/tarpit.h"
 #include "tarpit/tries.h"
 
@@ -45,7 +46,17 @@ bool ledger_mark(struct ledger *l, const struct ledger_key *k, uint64_t now, uin
     return any_choice & 1;
 }
 
+double ledger_earn(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t mailbox)
+{
+    return Frama_C_double_interval(0, 4);
+}
+
 bool tries_take(struct tries *t, uint64_t key, struct ledger_rate rate, uint64_t now)
+{
+    return any_choice & 1;
+}
+
+bool retries_is_due(const struct retries *r, uint64_t message, uint64_t after, uint64_t now)
 {
     return any_choice & 1;
 }
@@ -76,10 +87,45 @@ static void any_client(struct tarpit *t, const struct tarpit_who *who, bool spar
     (void)tarpit_in_good_standing(t, who, now);
 }
 
+/* Recipients, the mail that they get, and who a client is. */
+static void any_mail(struct tarpit *t, const struct tarpit_who *who, bool spared, uint64_t now)
+{
+    enum { MAILBOXES = 3, LEVELS = 64 /* as worker/guard.h */ };
+    ANY_TEXT(name);
+    struct span text = {name, any_choice ? sizeof name : 0};
+    struct addr peer = any_addr();
+    struct tarpit_who other = tarpit_who(t, &peer, any_choice & 1);
+    uint64_t mailbox[MAILBOXES] = {any_number, tarpit_mailbox(t, text), any_number};
+    struct tarpit_permit permit = tarpit_ask_recipient(t, who, any_number, now);
+    unsigned depth = tarpit_depth(t, who, now, LEVELS);
+    bool proven = tarpit_is_proven(t, who, now);
+    //@ assert recipient: permit.hold.ms <= POLICY_HOLD_MAX;
+    //@ assert spared_recipient: spared == 0 || (permit.masked == 0 && proven == 1);
+    //@ assert deepest: depth < LEVELS;
+    tarpit_good(t, who, mailbox, Frama_C_unsigned_int_interval(0, MAILBOXES), now);
+    tarpit_logged_in(t, who, &peer, text, now);
+    (void)tarpit_by_correspondent(t, who, now);
+    (void)tarpit_tries_left(&t->rules, t->tries, any_number, now);
+    tarpit_prefetch(t, who);
+    tarpit_sight(t, &peer);
+    tarpit_sender(t, &other, text);
+    (void)tarpit_rule_name((enum tarpit_rule)any_number);
+    (void)tarpit_rule_about((enum tarpit_rule)any_number);
+}
+
+static void any_call(struct tarpit *t, const struct tarpit_who *who, bool spared, uint64_t now)
+{
+    if (any_choice)
+        any_client(t, who, spared, now);
+    else
+        any_mail(t, who, spared, now);
+}
+
 int main(void)
 {
     static char table; /* nothing here reads it */
     struct tarpit t = {.rules = any_rules(),
+                       .retries = any_choice & 1 ? (struct retries *)&table : NULL,
                        .tries = any_choice & 1 ? (struct tries *)&table : NULL};
     struct tarpit_who who = {.client = any_number,
                              .network = any_number,
@@ -91,14 +137,14 @@ int main(void)
     uint64_t now = LATEST_MS / 2; /* one time for all: only differences matter */
 
     switch (any_choice) {
-    case 0: any_client(&t, &who, false, now); break;
+    case 0: any_call(&t, &who, false, now); break;
     case 1:
         who.exempt = true;
-        any_client(&t, &who, true, now);
+        any_call(&t, &who, true, now);
         break;
     default:
         who.authenticated = true;
-        any_client(&t, &who, true, now);
+        any_call(&t, &who, true, now);
         break;
     }
     return 0;
