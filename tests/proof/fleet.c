@@ -36,6 +36,7 @@ static void table(struct ledger *l, const struct ledger_decay *d, uint64_t now)
     case 5: (void)others_is_active(l->others); break;
     case 6: (void)others_moves(l->others); break;
     case 7: (void)others_next(l->others); break;
+    case 8: others_take_over(l->others, any_number); break;
     default: (void)ledger_naming(l);
     }
 }

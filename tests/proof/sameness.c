@@ -33,6 +33,8 @@ static void hash(struct span in, uint8_t state)
     s.trace = any_choice & 1;
     s.id = any_choice & 1;
     s.named = any_choice & 1;
+    s.signature = any_choice & 1;
+    s.is_signed = any_choice & 1;
     Frama_C_make_unknown(s.name, sizeof s.name);
     if (state == 0) /* in a name, which may be any that comes after it */
         s.len = (uint8_t)Frama_C_interval(0, SAMENESS_NAME_MAX);
@@ -41,6 +43,7 @@ static void hash(struct span in, uint8_t state)
     //@ assert state_is_one: s.state <= 3;
     (void)sameness_end(&s);
     (void)sameness_is_named(&s);
+    (void)sameness_signatures(&s);
 }
 
 static void follow(struct span in)
