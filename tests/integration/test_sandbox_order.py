@@ -234,8 +234,10 @@ def test_each_process_is_confined_before_it_takes_anything_from_outside(everythi
     taking = set(ROLES) - {"freezer"}
     until(lambda: all(mired.processes(role) for role in ROLES))
     order.check(mired, taking, "the start")
+    earlier = [pid for role in taking - {"store"} for pid in mired.processes(role)]
     assert mired.control("reload").returncode == 0
     order.check(mired, taking - {"store"}, "a reload")  # which keeps the store
+    assert not processes.wait_gone(earlier)  # nobody follows one of these
     for role in ROLES:
         (pid, *_) = mired.processes(role)
         os.kill(pid, signal.SIGKILL)
