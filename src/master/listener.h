@@ -32,7 +32,7 @@ struct listeners {
 
 /* Binds the addresses of `config` that are not bound yet, for the workers of `generation`, and waits
  * up to `patience_ms` for an address that is in use. Further sockets of an address that is served
- * already do not listen yet: the kernel would give them clients, whom no worker greets before the
+ * already do not listen yet: the kernel would give them clients, which no worker greets before the
  * generation serves. Returns 0; or -1 with sentences in *errors, and nothing has changed. */
 int listeners_add(struct listeners *l, const struct config *config, uint32_t generation,
                   uint64_t patience_ms, struct buf *errors);

@@ -81,7 +81,7 @@ static void count(struct tally *t, const struct outcome_part *part)
     }
 }
 
-/* By whom a record counts. The octets alone prove nothing: anybody who knows a message can send it
+/* The clients that believe a record. The octets alone prove nothing: anybody who knows a message can send it
  * before its sender does, without its signatures and from an address that the backend distrusts, and
  * hang up. The backend throws this copy away, and its record would answer the message itself. */
 enum believer {

@@ -68,7 +68,7 @@ void partial_clock_was_set(struct partial_delivery *s, int64_t by_ms, uint64_t n
 /* A message, as a record knows it. */
 struct partial_message {
     uint64_t name;   /* by the hash of its octets; outcome.c has more of them for a message with a
-                        Message-ID, by whom they count */
+                        Message-ID, one for each kind of believer */
     uint64_t source; /* who sends it, where it has no Message-ID: the record counts for no other; 0:
                         for everybody */
     bool named;      /* it has a Message-ID (spool_identify()) */

@@ -123,7 +123,7 @@ bool relay_only_stores(const struct relay *r, struct span address);
 
 struct handover;
 
-/* Iterates over the recipients to whom a backend has delivered the message in this try, not in an
+/* Iterates over the recipients that a backend has given the message in this try, not in an
  * earlier one: start with a zeroed iterator. Only during `done`. */
 struct relay_taken {
     struct span address; /* borrowed for the call */

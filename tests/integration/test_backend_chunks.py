@@ -311,14 +311,15 @@ def test_lmtp_answers_each_recipient_after_the_last_chunk_and_nobody_has_it_twic
     full = [True]
     with Scripted(answer, lmtp=True, hello=CHUNKING) as backend:
         m = front(mired, backend)
-        codes, reply = transaction(m.port, "a@b.test", [ALICE, BOB], message)
+        source = ports.stranger()
+        codes, reply = transaction(m.port, "a@b.test", [ALICE, BOB], message, source)
         assert reply.code == 451
         assert backend.copies(ALICE) == 1 and backend.copies(BOB) == 0
         m.booked()
         full.clear()
         left = [ALICE, BOB]
         for _ in range(4):
-            codes, _ = transaction(m.port, "a@b.test", left, message)
+            codes, _ = transaction(m.port, "a@b.test", left, message, source)
             m.booked()
             left = [to for to in left if codes[to] != 250]
             if not left:
