@@ -104,6 +104,7 @@ static void link_broke(struct link *l)
         d->refused = l->outbound.complaint.code && !l->used;
         d->why = why_broken(l);
         d->broke_in = l->lived_in;
+        d->silent = l->silent;
     }
     if (d && !d->unreadable && l->outbound.chunked && l->lived_in >= OUTBOUND_CHUNK)
         doubt_chunks(b, d);

@@ -78,6 +78,7 @@ struct delivery {
     bool refused;     /* on the last connection the backend refused mired, and would do so again */
     uint8_t broke_in; /* enum outbound_state of the last connection that broke under it */
     const char *why;  /* why that broke, static; NULL: none has */
+    bool silent;      /* that was ended here, because the backend did not answer in time */
 };
 
 /* Parameters that all backends of one owner share, and its callbacks. */

@@ -149,6 +149,7 @@ static void part_over(struct part *p)
 
 static void part_later(struct part *p)
 {
+    p->duplicate = p->duplicate || p->delivery.job.again;
     p->unsettled = p->lacking ? REPLY_LACKING : REPLY_BACKEND_DOWN;
     part_over(p);
 }
@@ -167,6 +168,12 @@ static void begin_again(struct part *p)
     job->lacking = false;
 }
 
+/* Another backend of the route gets the part, unless the one that has had it may have the message. */
+static bool place_elsewhere(struct part *p)
+{
+    return !p->delivery.job.again && part_place(p);
+}
+
 /* Since its last connection the backend has lost an extension that the message needs. Another
  * backend may have it. mired does not offer the extension when the client comes again. */
 static void lacks(struct part *p)
@@ -176,7 +183,7 @@ static void lacks(struct part *p)
     begin_again(p);
     p->lacking = true;
     p->tried |= part_backend_bit(p, p->delivery.backend);
-    if (h->abandoned || h->relay->pool.closing || !part_place(p))
+    if (h->abandoned || h->relay->pool.closing || !place_elsewhere(p))
         part_later(p);
 }
 
@@ -200,8 +207,40 @@ void handover_again(struct delivery *d)
     part_leave(p);
     begin_again(p);
     bool left = h->abandoned || (h->unheard && relay_would_double(h));
-    if (left || r->pool.closing || (!part_put(p, d->backend) && !part_place(p)))
+    if (left || r->pool.closing || (!part_put(p, d->backend) && !place_elsewhere(p)))
         part_later(p);
+}
+
+/* A built-in store that dies behind the final dot may have the message, and says so itself when the
+ * message is sent to its successor once more (store/twin.h). A store that is only silent may still be at
+ * work on it. A message that two stores have died of may kill the next one. Without a Message-ID a client
+ * that does not hear the outcome sends it again, so it must not be delivered now. */
+static bool may_ask_again(const struct part *p)
+{
+    const struct delivery *d = &p->delivery;
+    const struct handover *h = p->handover;
+
+    return d->backend->config->kind == BACKEND_STORE && d->backend->ability.caps & CAP_AGAIN &&
+           !(d->job.sent && d->job.again) && !d->silent && !d->unreadable &&
+           p->breaks < POOL_BREAKS_MAX && !h->relay->pool.closing &&
+           ((!h->abandoned && !h->unheard) || outcome_is_named(&d->job));
+}
+
+/* The backend may have it: do not offer it to these recipients again. */
+static void broke_in_doubt(struct part *p)
+{
+    struct delivery *d = &p->delivery;
+
+    if (may_ask_again(p)) {
+        begin_again(p);
+        d->job.sent = false;
+        d->job.again = true;
+        p->breaks++;
+        if (part_put(p, d->backend))
+            return;
+    }
+    p->duplicate = true;
+    part_later(p);
 }
 
 void handover_broke(struct delivery *d, bool started)
@@ -211,9 +250,8 @@ void handover_broke(struct delivery *d, bool started)
     bool closing = h->relay->pool.closing;
 
     part_leave(p);
-    if (d->job.sent) { /* the backend may have it: do not offer it to these recipients again */
-        p->duplicate = true;
-        part_later(p);
+    if (d->job.sent || d->job.again) {
+        broke_in_doubt(p);
         return;
     }
     uint64_t mine = part_backend_bit(p, d->backend);
@@ -241,7 +279,7 @@ static bool waits_elsewhere(struct part *p)
 
     p->tried |= part_backend_bit(p, p->delivery.backend);
     return !h->abandoned && !h->relay->pool.closing &&
-           now + POOL_WAIT_MS < h->begun_ms + POOL_COMMANDS_MS && part_place(p);
+           now + POOL_WAIT_MS < h->begun_ms + POOL_COMMANDS_MS && place_elsewhere(p);
 }
 
 /* The part has waited too long, or it had ended at once and this is told from the loop. */
@@ -477,10 +515,16 @@ void relay_unheard(struct handover *h)
     h->unheard = true;
 }
 
+/* A backend may have the message. */
+static bool is_in_flight(const struct part *p)
+{
+    return p->delivery.job.sent || p->delivery.job.again;
+}
+
 bool relay_would_double(const struct handover *h)
 {
     for (uint32_t i = 0; i < h->parts; i++)
-        if (h->part[i].state == PART_OVER || h->part[i].delivery.job.sent)
+        if (h->part[i].state == PART_OVER || is_in_flight(&h->part[i]))
             return false;
     return !outcome_is_named(&h->part[0].delivery.job);
 }
@@ -493,8 +537,8 @@ bool relay_abandon(struct handover *h)
     h->abandoned = true;
     for (uint32_t i = 0; i < h->parts; i++) {
         struct part *p = &h->part[i];
-        if (p->state == PART_OVER || p->delivery.job.sent) {
-            dropped = dropped && !p->delivery.job.sent;
+        if (p->state == PART_OVER || is_in_flight(p)) {
+            dropped = dropped && !is_in_flight(p);
             continue; /* the outcome must still be recorded (partial_delivery.c) */
         }
         if (p->delivery.backend)

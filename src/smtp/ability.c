@@ -21,7 +21,8 @@ static uint32_t cap_of(struct span word)
                  {"XCLIENT", CAP_XCLIENT},
                  {"XFORWARD", CAP_XFORWARD},
                  {"STARTTLS", CAP_STARTTLS},
-                 {"CHUNKING", CAP_CHUNKING}};
+                 {"CHUNKING", CAP_CHUNKING},
+                 {SMTP_AGAIN, CAP_AGAIN}};
 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (span_equal_fold(word, span_of(known[i].name)))

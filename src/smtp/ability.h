@@ -6,6 +6,10 @@
 
 #include "base/bytes.h"
 
+/* The word with which a worker tells the built-in store in MAIL that it has sent this message before,
+ * and does not know whether the store has it; and the extension. Between processes of mired only. */
+#define SMTP_AGAIN "XAGAIN"
+
 enum outbound_cap {
     CAP_PIPELINING = 1,
     CAP_SIZE = 2,
@@ -17,6 +21,7 @@ enum outbound_cap {
     CAP_XFORWARD = 128,
     CAP_STARTTLS = 256,
     CAP_CHUNKING = 512,
+    CAP_AGAIN = 1024, /* SMTP_AGAIN: the built-in store's */
 };
 
 struct ability {

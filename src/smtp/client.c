@@ -78,6 +78,8 @@ static int say_mail(struct outbound *o)
         r = add(o, SPAN(" BODY=8BITMIME"));
     if (r == 0 && j->utf8 && o->ability.caps & CAP_SMTPUTF8)
         r = add(o, SPAN(" SMTPUTF8"));
+    if (r == 0 && j->again)
+        r = add(o, SPAN(" " SMTP_AGAIN));
     return r == 0 ? end_command(o, params) : r;
 }
 
@@ -130,7 +132,8 @@ uint32_t outbound_needs(const struct job *j)
 
     while (!dsn && envelope_next(j->envelope, &to))
         dsn = to.params.len > 0;
-    return (j->utf8 ? CAP_SMTPUTF8 : 0) | (j->eightbit ? CAP_8BITMIME : 0) | (dsn ? CAP_DSN : 0);
+    return (j->utf8 ? CAP_SMTPUTF8 : 0) | (j->eightbit ? CAP_8BITMIME : 0) | (dsn ? CAP_DSN : 0) |
+           (j->again ? CAP_AGAIN : 0);
 }
 
 /* Checks the extensions again, because XCLIENT or a restart of the backend may have changed

@@ -60,6 +60,7 @@ struct job {
     uint32_t declared;           /* the SIZE that the client declared, or 0 */
     struct job_identity *identity;
     bool utf8, eightbit;
+    bool again;   /* the backend may have it from an earlier connection (SMTP_AGAIN) */
     bool by_data; /* not with BDAT: it has stuffing dots, or a try with BDAT has failed */
     struct job_recipient *recipient;
     uint32_t recipients;

@@ -78,6 +78,8 @@ struct smtp_service {
     bool tls;                  /* STARTTLS is offered */
     bool no_chunking;          /* BDAT is not offered, and refused */
     bool allow_nul;            /* in messages */
+    bool again;                /* XAGAIN is offered: MAIL may say that the message may have come
+                                  before; then the sender's parameters in the envelope have it */
     uint32_t offer;            /* enum smtp_offer: extensions that the reply to EHLO announces */
     uint32_t able;             /* enum smtp_offer: announced extensions that still work */
 };

@@ -4,6 +4,7 @@
  * session.c for how handlers are called. */
 #include <string.h>
 
+#include "smtp/ability.h"
 #include "smtp/session_part.h"
 #include "smtp/text.h"
 
@@ -119,6 +120,7 @@ static void extended_hello(struct turn *t, struct span arg, uint16_t flags)
     offer(&k, service->offer & SMTP_OFFER_SMTPUTF8, "SMTPUTF8");
     offer(&k, service->offer & SMTP_OFFER_DSN, "DSN");
     offer(&k, !service->no_chunking, "CHUNKING");
+    offer(&k, service->again, SMTP_AGAIN);
     offer_limits(&k, service);
     /* Last what is always offered: check tools look for "250-STARTTLS" and "250-AUTH". */
     offer(&k, true, "ENHANCEDSTATUSCODES");

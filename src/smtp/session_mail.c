@@ -5,19 +5,21 @@
  * whether a recipient exists. See session.c for how handlers are called. */
 #include <string.h>
 
+#include "smtp/ability.h"
 #include "smtp/session_part.h"
 #include "smtp/text.h"
 
 enum { ENVID_MAX = 100, ORCPT_MAX = 500, NOTIFY_WORDS = 3 };
 
-enum { OF_MAIL = 1, OF_RCPT = 2, KEPT = 4, LONE = 8 };
+enum { OF_MAIL = 1, OF_RCPT = 2, KEPT = 4, LONE = 8, OF_AGAIN = 16 };
 
 enum outcome { PARAM_FINE, PARAM_WRONG, PARAM_TOO_LARGE, PARAM_LACKING };
 
 /* A parameter's function checks its value, and uses it. */
 struct parameter {
     const char *keyword;
-    uint8_t flags; /* its command; KEPT: passed on to the backend; LONE: has no value */
+    uint8_t flags; /* its command; KEPT: stays in the envelope, and is passed on to the backend;
+                      LONE: has no value; OF_AGAIN: needs smtp_service.again */
     uint8_t needs; /* of enum smtp_offer */
     enum outcome (*check)(struct turn *t, struct span value);
 };
@@ -84,6 +86,11 @@ static enum outcome check_notify(struct turn *t, struct span value)
     }
 }
 
+static enum outcome check_again(struct turn *t, struct span value)
+{
+    return PARAM_FINE;
+}
+
 /* addr-type ";" xtext; with type utf-8 also UTF-8, if the message uses SMTPUTF8 (RFC 6533). */
 static enum outcome check_orcpt(struct turn *t, struct span value)
 {
@@ -105,6 +112,7 @@ static const struct parameter parameters[] = {
     {"AUTH", OF_MAIL, 0, check_auth},
     {"RET", OF_MAIL | KEPT, SMTP_OFFER_DSN, check_ret},
     {"ENVID", OF_MAIL | KEPT, SMTP_OFFER_DSN, check_envid},
+    {SMTP_AGAIN, OF_MAIL | KEPT | LONE | OF_AGAIN, 0, check_again},
     {"NOTIFY", OF_RCPT | KEPT, SMTP_OFFER_DSN, check_notify},
     {"ORCPT", OF_RCPT | KEPT, SMTP_OFFER_DSN, check_orcpt},
 };
@@ -118,7 +126,8 @@ static unsigned find_parameter(const struct turn *t, struct span keyword, unsign
         const struct parameter *p = &parameters[i];
         if (!span_equal_fold(keyword, span_of(p->keyword)) || !(p->flags & of))
             continue;
-        bool offered = t->s->flags & SMTP_ESMTP && (t->s->offered & p->needs) == p->needs;
+        bool offered = t->s->flags & SMTP_ESMTP && (t->s->offered & p->needs) == p->needs &&
+                       (t->service->again || !(p->flags & OF_AGAIN));
         return offered ? i : PARAMETERS;
     }
     return PARAMETERS;

@@ -22,7 +22,9 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "query/store_words.h"
+#include "smtp/ability.h"
 #include "smtp/session.h"
+#include "smtp/text.h"
 #include "store/courier.h"
 #include "store/lmtp.h"
 
@@ -174,6 +176,16 @@ static bool write_return_path(struct lmtp *l)
            courier_write(&l->courier, SPAN(">\n")) == 0;
 }
 
+/* Whether the worker says that it has sent the message before. */
+static bool came_before(const struct lmtp *l)
+{
+    struct span words = envelope_sender_params(&l->session.envelope);
+    for (struct span word = text_word(&words); word.len; word = text_word(&words))
+        if (span_equal_fold(word, SPAN(SMTP_AGAIN)))
+            return true;
+    return false;
+}
+
 static void begin_message(struct lmtp *l)
 {
     struct envelope_recipient r = {0};
@@ -181,6 +193,8 @@ static void begin_message(struct lmtp *l)
     l->line_start = true;
     l->recipients = l->answered = 0;
     l->in_message = courier_begin(&l->courier, l->context->root, l->context->config->hostname);
+    if (l->in_message)
+        courier_message(&l->courier)->again = came_before(l);
     while (envelope_next(&l->session.envelope, &r))
         add_recipient(l, r.address);
     l->failed = !l->in_message || !write_return_path(l);
@@ -335,6 +349,7 @@ void lmtp_serve(const struct lmtp_context *context, const struct store_words *wo
                                            .recipients_max = ENVELOPE_RECIPIENTS_MAX,
                                            .lmtp = true,
                                            .allow_nul = true, /* workers judge */
+                                           .again = true,
                                            .offer = SMTP_OFFER_ALL,
                                            .able = SMTP_OFFER_ALL};
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &stall, sizeof stall);

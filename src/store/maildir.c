@@ -33,6 +33,7 @@
 #include "base/log.h"
 #include "store/jams.h"
 #include "store/maildir.h"
+#include "store/twin.h"
 
 static uint64_t wall_us(void)
 {
@@ -51,6 +52,7 @@ void maildir_begin(struct maildir_message *m, int root, const char *host)
     m->written = m->size = 0;
     m->kept = 0;
     m->copies = 0;
+    m->again = false;
     m->moved_ms = clock_mono_ms();
     uint64_t now = wall_us();
     m->begun_s = (int64_t)(now / 1000000);
@@ -327,9 +329,28 @@ static void take_back(const struct maildir_message *m, size_t box)
                  strerrordesc_np(-error));
 }
 
+/* A store that was killed may have put the message into this mailbox, and not flushed the folder. True:
+ * it has, and *error says whether that is safe now. If it cannot be found out, the sender retries. */
+static bool has_twin(const struct maildir_message *m, size_t box, int *error)
+{
+    struct twin twin;
+    int found = twin_find(m->root, &m->box[box].path, m->fd, m->written, m->begun_s, &twin);
+    if (found == 0)
+        return false;
+    *error = found < 0 ? found : twin_flush(m->root, &twin);
+    if (!*error)
+        *error = box_flush(m->root, &m->box[box].path);
+    if (found > 0 && !*error)
+        log_info("%s/%s was there already when its store was killed", twin.folder, twin.name);
+    return true;
+}
+
 /* Puts the file into one mailbox's `new`, and flushes that and what leads to it. */
 static int deliver_now(struct maildir_message *m, size_t box)
 {
+    int known = 0;
+    if (m->again && has_twin(m, box, &known))
+        return known;
     struct file_path tmp = path_in(m, m->holder, "tmp"), new = path_in(m, box, "new");
     int error = link_path(m->root, tmp, new);
     if (error == -ENOENT) {

@@ -37,12 +37,13 @@ struct maildir_message {
     size_t holder;    /* the mailbox whose tmp has the file */
     uint64_t written; /* octets that the file has */
     size_t boxes;
-    struct maildir_box *box;   /* no two the same */
-    int64_t begun_s;           /* seconds since 1970 */
-    char name[MESSAGE_NAME];   /* of the file, in tmp and in each new */
-    uint64_t size;             /* octets that maildir_keep() took */
-    size_t kept;               /* octets in `pending` */
-    unsigned copies;           /* mailboxes that were to take over the file of another one */
+    struct maildir_box *box; /* no two the same */
+    int64_t begun_s;         /* seconds since 1970 */
+    bool again;              /* set after maildir_begin(): mailboxes may have it already (twin.h) */
+    char name[MESSAGE_NAME]; /* of the file, in tmp and in each new */
+    uint64_t size;           /* octets that maildir_keep() took */
+    size_t kept;             /* octets in `pending` */
+    unsigned copies;         /* mailboxes that were to take over the file of another one */
     _Atomic uint64_t moved_ms; /* monotonic: when calls on a mailbox last began or returned */
     char pending[64 * 1024];
 };

@@ -27,6 +27,7 @@ pytestmark = [
 USERS = ("alice@example.test", "bob@example.test")
 ROLES = ("worker", "clerk", "store")
 BESIDE = ("keeper", "fleet", "web")  # a delivery does not wait for them
+UNNOTICED = (*BESIDE, "store")  # a sender does not notice that one dies
 # How many stops there are at least: about half of those that docs/assurance.md has, because their number depends on the
 # load and on the mail that comes meanwhile. With fewer the killing itself is broken.
 LEAST = {
@@ -161,7 +162,7 @@ def deliver(x, role, n):
     sender = x.send(token)
     if role == "web":  # it has none, but somebody asks it at the same time
         m.control("status")
-    if role in BESIDE:
+    if role in UNNOTICED:
         assert sender.heard == [250], (token, sender.heard)
     if role == "fleet":  # the next one tells what this one has not
         until(lambda: x.told() > told)

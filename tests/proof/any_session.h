@@ -53,6 +53,7 @@ static struct smtp_service any_service(const char *hostname)
                                  .tls = any_choice & 1,
                                  .no_chunking = any_choice & 1,
                                  .allow_nul = any_choice & 1,
+                                 .again = any_choice & 1,
                                  .offer = (uint32_t)any_number & SMTP_OFFER_ALL,
                                  .able = (uint32_t)any_number & SMTP_OFFER_ALL};
 }

@@ -1,7 +1,7 @@
 /* Whatever a backend says, in whatever pieces: the hand-over ends in one of its states, never says
  * more than an envelope and a few words, and no message counts as delivered before its final dot
  * was sent. Where the backend offers CHUNKING, the message goes with BDAT. The first octet picks LMTP, whether DSN is
- * needed, XCLIENT and XFORWARD, and the size of the pieces. */
+ * needed, with both whether the message has come before, XCLIENT and XFORWARD, and the size of the pieces. */
 #include <assert.h>
 #include <stdint.h>
 
@@ -48,6 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct job job = {.envelope = &envelope,
                       .header = SPAN("Received: x\r\n"),
                       .size = 100,
+                      .again = (data[0] & 3) == 3,
                       .who = {.client = {.family = ADDR_IP4, .octets = {192, 0, 2, 7}},
                               .helo = SPAN("client.test"),
                               .esmtp = true},

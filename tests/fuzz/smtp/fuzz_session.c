@@ -22,6 +22,7 @@ static void begin(struct dialogue *t, const uint8_t *head, bool tls)
     t->service.auth = head[0] & 2 ? SMTP_AUTH_ALL : 0;
     t->service.submission = head[0] & 4;
     t->service.lmtp = head[0] & 8;
+    t->service.again = t->service.lmtp && head[2] & 4;
     t->service.auth_plain_from_afar = head[0] & 16;
     t->service.offer = head[0] >> 5;
     t->service.size_max = head[1] & 1 ? 0 : 64;

@@ -607,6 +607,24 @@ static void test_what_is_offered_behind_xclient_counts(void **state)
     assert_true(t->o.over);
 }
 
+/* A store that may have the message learns it; one that would not understand is not asked. */
+static void test_a_message_that_comes_again_says_so(void **state)
+{
+    struct backend_client *t = *state;
+
+    ask_nothing(t);
+    t->job.again = true;
+    get_ready(t, true, "250-mx\r\n250-PIPELINING\r\n250 XAGAIN\r\n");
+    assert_int_equal(outbound_begin(&t->o, &t->job), 0);
+    said(t, "MAIL FROM:<a@b.test> XAGAIN\r\nRCPT TO:<x@example.test>\r\n"
+            "RCPT TO:<y@example.test>\r\nDATA\r\n");
+    outbound_free(&t->o);
+    get_ready(t, true, HELLO_ALL);
+    assert_int_equal(outbound_begin(&t->o, &t->job), 0);
+    assert_true(t->job.lacking);
+    said(t, "");
+}
+
 /* field notes 7: 552 amid a body of 30 MB. */
 static void test_a_refusal_amid_the_message_is_the_answer_to_it(void **state)
 {
@@ -814,6 +832,7 @@ int main(void)
         IN_TALK(test_an_ehlo_that_is_refused_behind_xclient_is_told_to_the_log),
         IN_TALK(test_a_backend_without_what_the_message_needs_is_not_sent_it),
         IN_TALK(test_what_is_offered_behind_xclient_counts),
+        IN_TALK(test_a_message_that_comes_again_says_so),
         IN_TALK(test_a_refusal_amid_the_message_is_the_answer_to_it),
         IN_TALK(test_a_refusal_of_the_data_is_for_those_whose_rcpt_was_accepted),
         IN_TALK(test_a_long_reply_to_the_message_counts),

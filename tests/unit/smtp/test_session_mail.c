@@ -164,6 +164,22 @@ static void test_parameters_that_are_not_offered_are_555(void **state)
     codes(t, "HELO c\r\nMAIL FROM:<a@example.net> SIZE=1\r\n", "250 555");
 }
 
+/* A word between processes of mired: a client that says it would make the store look for a copy. */
+static void test_xagain_is_known_only_where_the_caller_takes_it(void **state)
+{
+    struct dialogue *t = *state;
+    greet(t);
+    codes(t, "MAIL FROM:<a@example.net> XAGAIN\r\nMAIL FROM:<a@example.net> XAGAIN=1\r\n",
+          "555 555");
+    t->service.again = true;
+    codes(t, "MAIL FROM:<a@example.net> XAGAIN=1\r\nMAIL FROM:<a@example.net> XAGAIN XAGAIN\r\n",
+          "501 501");
+    codes(t, "MAIL FROM:<a@example.net> SIZE=5 xagain RET=FULL\r\n", "250");
+    expect_span(envelope_sender_params(&t->session.envelope), "xagain RET=FULL");
+    codes(t, "RCPT TO:<b@example.org> XAGAIN\r\nHELO c\r\nMAIL FROM:<a@example.net> XAGAIN\r\n",
+          "555 250 555");
+}
+
 /* field notes 33: 555 to a keyword that has just been offered */
 static void test_what_was_offered_is_not_taken_back_within_the_session(void **state)
 {
@@ -389,6 +405,7 @@ int main(void)
         TALK_TEST(test_parameters_that_are_not_offered_are_555),
         TALK_TEST(test_a_parameter_is_repeated_sanitised),
         TALK_TEST(test_what_was_offered_is_not_taken_back_within_the_session),
+        TALK_TEST(test_xagain_is_known_only_where_the_caller_takes_it),
         TALK_TEST(test_parameter_values_are_checked),
         TALK_TEST(test_envid_is_at_most_100_octets_and_orcpt_500),
         TALK_TEST(test_non_ascii_addresses_need_smtputf8),

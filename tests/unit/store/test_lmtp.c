@@ -154,6 +154,29 @@ static void test_a_burst_is_delivered_and_each_recipient_answered(void **state)
     file_is(t, "other.test/bob/new", "Return-Path: <a@elsewhere.test>\nSubject: x\n\n.stuffed\n");
 }
 
+/* A worker says so when a store has died behind its final dot. */
+static void test_a_message_that_comes_again_leaves_no_second_copy(void **state)
+{
+    struct backend_client *t = *state;
+    hear(t, 1);
+    say(t, "LHLO worker\r\n");
+    assert_non_null(strstr(hear(t, 1), "XAGAIN\r\n"));
+    ask(t, "MAIL FROM:<a@b.test>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\n", 3, "354");
+    ask(t, "x\r\n.\r\n", 1, "250");
+    for (int i = 0; i < 2; i++) {
+        ask(t,
+            "MAIL FROM:<a@b.test> RET=HDRS XAGAIN\r\nRCPT TO:<alice@example.test>\r\n"
+            "RCPT TO:<bob@other.test>\r\nDATA\r\n",
+            4, "354");
+        ask(t, "x\r\n.\r\n", 2, "250");
+        file_is(t, "example.test/alice/new", "Return-Path: <a@b.test>\nx\n");
+        file_is(t, "other.test/bob/new", "Return-Path: <a@b.test>\nx\n");
+    }
+    ask(t, "MAIL FROM:<a@b.test> RET=HDRS\r\nRCPT TO:<alice@example.test>\r\nDATA\r\n", 3, "354");
+    ask(t, "x\r\n.\r\n", 1, "250");
+    assert_int_equal(sandbox_count(t->sandbox, "example.test/alice/new", NULL), 2);
+}
+
 static void test_a_bounce_has_an_empty_return_path(void **state)
 {
     struct backend_client *t = *state;
@@ -413,6 +436,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_TALK(test_a_burst_is_delivered_and_each_recipient_answered),
+        IN_TALK(test_a_message_that_comes_again_leaves_no_second_copy),
         IN_TALK(test_a_bounce_has_an_empty_return_path),
         IN_TALK(test_chunks_are_delivered_unstuffed),
         IN_TALK(test_a_tag_is_delivered_to_its_owner),

@@ -14,6 +14,7 @@
 #include "sandbox.h"
 #include "store/leftovers.h"
 #include "store/maildir.h"
+#include "store/twin.h"
 
 /* ---- calls that fail in one mailbox ---- */
 
@@ -652,6 +653,122 @@ static void test_the_first_message_of_a_day_removes_leftovers(void **state)
     assert_int_equal(sandbox_count(s, "example.test/alice/new", NULL), 5);
 }
 
+/* ---- a message that comes again, because its store was killed ---- */
+
+static void deliver_again(struct sandbox *s, const char *text, int expected)
+{
+    struct maildir_message m;
+    begin(s, &m);
+    m.again = true;
+    assert_int_equal(maildir_add(&m, SPAN("bob"), SPAN("example.test")), 1);
+    assert_int_equal(put(&m, span_of(text)), 0);
+    assert_int_equal(commit(&m), expected);
+    assert_int_equal(sandbox_count(s, "example.test/alice/tmp", NULL), 0);
+}
+
+static void deliver_once(struct sandbox *s, const char *text)
+{
+    struct maildir_message m;
+    begin(s, &m);
+    assert_int_equal(put(&m, span_of(text)), 0);
+    assert_int_equal(commit(&m), 0);
+}
+
+/* Alice has it from the first time, bob has not. */
+static void test_a_message_that_comes_again_is_only_for_those_without_it(void **state)
+{
+    struct sandbox *s = *state;
+    deliver_once(s, "id 1\n");
+    deliver_again(s, "id 1\n", 0);
+    holds(s, "example.test/alice/new", "id 1\n");
+    holds(s, "example.test/bob/new", "id 1\n");
+    deliver_again(s, "id 1\n", 0);
+    holds(s, "example.test/bob/new", "id 1\n");
+}
+
+static void test_what_only_looks_like_it_is_another_message(void **state)
+{
+    static const char *const others[] = {"id 2\n", "id 1", "id 1\n\n", ""};
+    struct sandbox *s = *state;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        deliver_once(s, others[i]);
+    deliver_again(s, "id 1\n", 0);
+    assert_int_equal(sandbox_count(s, "example.test/alice/new", NULL), 5);
+    deliver_once(s, "id 1\n"); /* nobody has said that it comes again */
+    assert_int_equal(sandbox_count(s, "example.test/alice/new", NULL), 6);
+}
+
+/* The octets differ only at the end, and at the borders of what is compared at once. */
+static void test_a_long_message_that_comes_again_is_compared_to_its_end(void **state)
+{
+    struct sandbox *s = *state;
+    char text[20001];
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = (char)('a' + i % 26);
+    text[20000] = 0;
+    deliver_once(s, text);
+    deliver_again(s, text, 0);
+    assert_int_equal(sandbox_count(s, "example.test/alice/new", NULL), 1);
+    for (size_t at = 8191, copies = 2; at < 20000; at += at < 8192 ? 1 : 11807, copies++) {
+        text[at] ^= 1;
+        deliver_again(s, text, 0);
+        assert_int_equal(sandbox_count(s, "example.test/alice/new", NULL), copies);
+        text[at] ^= 1;
+    }
+}
+
+static void move_to_cur(struct sandbox *s, const char *flags)
+{
+    char from[1024], to[2048];
+    assert_int_equal(sandbox_count(s, "example.test/alice/new", from), 1);
+    snprintf(to, sizeof to, "%s/example.test/alice/cur/%s%s", s->path, strrchr(from, '/') + 1,
+             flags);
+    assert_int_equal(rename(from, to), 0);
+}
+
+static void test_a_copy_that_has_been_read_counts(void **state)
+{
+    struct sandbox *s = *state;
+    deliver_once(s, "id 1\n");
+    move_to_cur(s, ":2,S");
+    deliver_again(s, "id 1\n", 0);
+    assert_int_equal(sandbox_count(s, "example.test/alice/new", NULL), 0);
+}
+
+/* What is no message of the last day is not looked at: a pipe would hang, a link may lead anywhere. */
+static void test_only_recent_files_can_be_the_copy(void **state)
+{
+    struct sandbox *s = *state;
+    char path[2048], name[1024];
+    deliver_once(s, "id 0\n");
+    assert_int_equal(sandbox_count(s, "example.test/alice/new", name), 1);
+    snprintf(path, sizeof path, "%s/example.test/alice/new/%lld.pipe", s->path, (long long)now_s());
+    assert_int_equal(mkfifo(path, 0600), 0);
+    snprintf(path, sizeof path, "%s/example.test/alice/new/%lld.old", s->path,
+             (long long)now_s() - TWIN_SECONDS - 60);
+    make_path(s, path + strlen(s->path) + 1, false);
+    FILE *old = fopen(path, "w");
+    assert_int_equal(fputs("id 1\n", old) < 0, 0);
+    fclose(old);
+    snprintf(path, sizeof path, "%s/example.test/alice/new/%lld.link", s->path, (long long)now_s());
+    assert_int_equal(symlink(name, path), 0);
+    deliver_again(s, "id 1\n", 0);
+    deliver_again(s, "id 0\n", 0); /* the file, not the link */
+    assert_int_equal(sandbox_count(s, "example.test/alice/new", NULL), 5);
+}
+
+/* The copy is there, and cannot be flushed: the sender must not believe that it is safe. */
+static void test_a_copy_that_cannot_be_flushed_is_none(void **state)
+{
+    struct sandbox *s = *state;
+    deliver_once(s, "id 1\n");
+    fault = (struct fault){.call = "fsync", .where = "alice/new", .error = EIO};
+    deliver_again(s, "id 1\n", -EIO);
+    fault = (struct fault){0};
+    holds(s, "example.test/alice/new", "id 1\n");
+    holds(s, "example.test/bob/new", "id 1\n");
+}
+
 #define IN_SANDBOX(test) cmocka_unit_test_setup_teardown(test, sandbox_open, sandbox_close)
 
 int main(void)
@@ -678,6 +795,12 @@ int main(void)
         IN_SANDBOX(test_the_first_message_of_a_day_removes_leftovers),
         IN_SANDBOX(test_a_full_disk_is_told_and_leaves_nothing),
         IN_SANDBOX(test_a_mailbox_on_another_disk_gets_a_copy),
+        IN_SANDBOX(test_a_message_that_comes_again_is_only_for_those_without_it),
+        IN_SANDBOX(test_what_only_looks_like_it_is_another_message),
+        IN_SANDBOX(test_a_long_message_that_comes_again_is_compared_to_its_end),
+        IN_SANDBOX(test_a_copy_that_has_been_read_counts),
+        IN_SANDBOX(test_only_recent_files_can_be_the_copy),
+        IN_SANDBOX(test_a_copy_that_cannot_be_flushed_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
