@@ -278,6 +278,11 @@ bool smtp_is_junk(const struct smtp_session *s)
     return s->pending.id == REPLY_TOO_MANY_COMMANDS || s->junk == SESSION_JUNK_MOST;
 }
 
+bool smtp_is_late(const struct smtp_session *s)
+{
+    return s->junk >= SMTP_JUNK_LATE;
+}
+
 static void run_command(struct turn *t, struct span line)
 {
     struct span arg = line, verb = text_word(&arg);

@@ -55,6 +55,7 @@ enum {
     SMTP_JUNK_STEPS = 10,
     SMTP_JUNK_WITHIN = 3,
     SMTP_JUNK_REFUSED = 4,
+    SMTP_JUNK_LATE = 30, /* a pool says NOOP and RSET before each message */
     SMTP_JUNK_OCTETS = 512 << 10
 };
 
@@ -274,6 +275,10 @@ uint32_t smtp_declared_size(const struct smtp_session *s);
 
 /* Whether the session ends, or has ended, because of SMTP_JUNK_MAX. */
 bool smtp_is_junk(const struct smtp_session *s);
+
+/* Whether it has brought so much junk since its last accepted message (SMTP_JUNK_LATE) that it can wait
+ * while others have something to do. */
+bool smtp_is_late(const struct smtp_session *s);
 
 /* True while a message is being read (DATA or BDAT has begun and not ended). */
 bool smtp_in_data(const struct smtp_session *s);

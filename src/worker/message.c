@@ -101,7 +101,8 @@ void message_heard(struct worker *w, struct conn *c, size_t octets)
 void message_rank(struct worker *w, struct conn *c)
 {
     const struct work *k = c->work;
-    bool coming = smtp_in_data(&c->smtp), bulk = coming && c->watch.events & LOOP_BULK;
+    bool coming = smtp_in_data(&c->smtp);
+    bool bulk = coming ? c->watch.events & LOOP_BULK : smtp_is_late(&c->smtp);
 
     if (coming && k && k->spool)
         bulk = spool_size(k->spool) >= LOOP_BULK_OCTETS ||

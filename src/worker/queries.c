@@ -21,6 +21,9 @@
 #include "worker/recipient.h"
 #include "worker/worker_part.h"
 
+/* Clients that ask again as soon as they have an answer must not keep the loop here. */
+enum { ANSWERS_AT_ONCE = 32 };
+
 struct place {
     struct query *query;
     uint32_t uses;
@@ -153,7 +156,8 @@ static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events
     struct queries *a = queries_of(loop);
     struct answer answer;
 
-    do { /* once all queries have their answers, there is nothing to read */
+    /* Once all queries have their answers, there is nothing to read. */
+    for (int n = 0; n < ANSWERS_AT_ONCE && (n == 0 || a->used); n++) {
         int r = answer_read(watch->fd, &answer);
         if (r != -EAGAIN)
             loop_moved(loop);
@@ -168,7 +172,7 @@ static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events
         if (at >= a->places || !a->place[at].query || a->place[at].query->id != answer.id)
             continue;
         query_answered(a->worker, a->place[at].query->conn, &answer);
-    } while (a->used);
+    }
 }
 
 int queries_open(struct worker *w)

@@ -2,8 +2,9 @@
 
 Each kind is a function that yields what one connection does, piece by piece: octets to send, a number of replies to wait
 for (of all that came so far), or SPENT, when it costs the server what it is meant to. Run as a program: floods.py KIND
-CONNECTIONS PORTS [SECONDS]; it opens the connections, at several ports (1,2) in turn, prints "open" when all are SPENT, or
-have sent their first pieces, goes on until its time is up or it is ended, and prints what happened as JSON."""
+CONNECTIONS PORTS [SECONDS [again]]; it opens the connections, at several ports (1,2) in turn, prints "open" when all are
+SPENT, or have sent their first pieces, goes on until its time is up or it is ended, and prints what happened as JSON; at
+SIGUSR1 what has happened so far. With `again` a connection that ends is followed by another one."""
 
 import functools
 import itertools
@@ -128,6 +129,9 @@ KINDS = {
 HALF_OPEN = ("handshake", "hello")
 
 
+did = {"connections": 0, "sent": 0, "heard": 0}  # the last two in octets
+
+
 class One:
     REST = 0.02  # seconds between two turns
 
@@ -139,6 +143,7 @@ class One:
         self.socket.bind((BALANCER if kind == "proxy" else f"127.67.{n % 40}.1", 0))
         self.socket.setblocking(False)
         self.socket.connect_ex(("127.0.0.1", port))
+        did["connections"] += 1
         self.due, self.spent = 0, False
         self.marks = kind in HALF_OPEN
         self.line, self.replies, self.awaited = b"", 0, 0
@@ -154,6 +159,7 @@ class One:
         try:
             if self.reads:
                 while got := self.socket.recv(65536):
+                    did["heard"] += len(got)
                     if self.awaited is not None:
                         self.hear(got)
                 if got == b"":
@@ -174,7 +180,9 @@ class One:
                 self.due = now + (SLOW if len(self.out) == 1 else PACE)
         try:
             if self.out:
-                self.out = self.out[self.socket.send(self.out) :]
+                sent = self.socket.send(self.out)
+                did["sent"] += sent
+                self.out = self.out[sent:]
                 self.spent |= not self.marks
         except BlockingIOError:
             pass
@@ -213,20 +221,33 @@ class Fickle:
             pass
         self.leaves = now + (PACE if way == 2 else 0)
         self.made += 1
+        did["connections"] += 1
         return True
 
 
-def main(kind, count, targets, seconds=60):
+def main(kind, count, targets, seconds=60, again=None):
     member, at = Fickle if kind == "storm" else One, [int(port) for port in targets.split(",")]
-    flood = [member(kind, n, at[n % len(at)]) for n in range(int(count))]
-    begun, said, ended = time.monotonic(), False, 0
+    make = lambda n: member(kind, n, at[n % len(at)])  # noqa: E731
+    flood = [make(n) for n in range(int(count))]
+    begun, said, ended, due = time.monotonic(), False, 0, []
+
+    def tell(*_):
+        print(json.dumps({"ended": ended, "open": len(flood), **(did if again else {})}), flush=True)
+
+    signal.signal(signal.SIGUSR1, tell)
     try:
-        while flood and time.monotonic() < begun + float(seconds):
+        while (flood or due) and time.monotonic() < begun + float(seconds):
             now = time.monotonic()
             left = [one for one in flood if one.turn(now)]
             for one in set(flood) - set(left):
                 one.socket.close()
-            ended += len(flood) - len(left)
+            gone = len(flood) - len(left)
+            ended += gone
+            due += [now + PACE] * gone if again else []
+            while due and due[0] <= now:
+                due.pop(0)
+                left.append(make(ended + len(left)))
+                left[-1].spent |= said
             flood = left
             if not said and all(one.spent for one in flood):
                 said = True
@@ -236,7 +257,7 @@ def main(kind, count, targets, seconds=60):
         pass
     if not said:
         print("never open", flush=True)
-    print(json.dumps({"ended": ended, "open": len(flood)}), flush=True)
+    tell()
 
 
 def stranger(n, lot):
@@ -278,6 +299,11 @@ class Flood:
     def wait_open(self):
         assert self.process.stdout.readline() == "open\n"
         return self
+
+    def so_far(self):
+        """What it has done; of one that goes on again."""
+        self.process.send_signal(signal.SIGUSR1)
+        return json.loads(self.process.stdout.readline())
 
     def end(self):
         if self.process.poll() is None:

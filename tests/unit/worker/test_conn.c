@@ -152,6 +152,19 @@ static void test_octets_of_a_line_that_is_too_long_are_no_progress(void **state)
     assert_true(fake_is_open(&f, &other));
 }
 
+/* Those that bring mail do not wait for them; see loop_bulk(). */
+static void test_a_client_that_brings_no_mail_forward_waits_behind_others(void **state)
+{
+    struct fake_client client = fake_in_mail(&f, "192.0.2.7");
+
+    assert_false(client.c->watch.events & LOOP_BULK);
+    fake_say(&f, &client, "RSET\r\nNOOP\r\n");
+    assert_false(client.c->watch.events & LOOP_BULK);
+    fake_say(&f, &client, "NOOP\r\nMAIL FROM:<a@b.test>\r\n");
+    assert_true(client.c->watch.events & LOOP_BULK);
+    assert_non_null(strstr(fake_heard(&client), "250 2.1.0"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -161,6 +174,7 @@ int main(void)
         TEST(test_only_the_last_reply_waits_for_the_end),
         TEST(test_the_reply_to_a_silent_client_waits_for_the_end_too),
         TEST(test_octets_of_a_line_that_is_too_long_are_no_progress),
+        TEST(test_a_client_that_brings_no_mail_forward_waits_behind_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -153,6 +153,32 @@ static void test_a_full_queue_delays_queries_and_keeps_their_order(void **state)
     assert_non_null(strstr(fake_heard(&client[MANY - 1]), "250 2.1.5"));
 }
 
+/* Clients that ask again with each answer would keep the worker there, however many others wait. */
+static void test_a_turn_takes_some_of_the_answers_that_are_there(void **state)
+{
+    enum { MANY = 100, FEW = 40 };
+    static struct fake_client client[MANY];
+    static uint64_t id[MANY];
+    char text[64];
+    int heard = 0;
+
+    for (int i = 0; i < MANY; i++) {
+        snprintf(text, sizeof text, "192.0.2.%d", i);
+        client[i] = asking(text, &id[i]);
+    }
+    for (int i = 0; i < MANY; i++) {
+        struct answer a = {.id = id[i], .result = ANSWER_YES};
+        assert_return_code(answer_send(f.answers, &a), 0);
+    }
+    loop_turn(&f.w->loop, 0);
+    for (int i = 0; i < MANY; i++)
+        heard += client[i].c->phase == CONN_READING;
+    assert_in_range(heard, 1, FEW);
+    fake_turn(&f);
+    for (int i = 0; i < MANY; i++)
+        assert_non_null(strstr(fake_heard(&client[i]), "250 2.1.5"));
+}
+
 static double cpu_ms(void)
 {
     struct timespec t;
@@ -216,6 +242,7 @@ int main(void)
         TEST(test_an_answer_to_a_connection_that_is_gone_reaches_no_other),
         TEST(test_answers_that_fit_no_query_are_dropped),
         TEST(test_a_full_queue_delays_queries_and_keeps_their_order),
+        TEST(test_a_turn_takes_some_of_the_answers_that_are_there),
         TEST(test_waiting_queries_may_leave_from_the_newest_backwards),
         TEST(test_without_clerks_recipients_are_put_off),
     };
