@@ -11,6 +11,7 @@ import pytest
 
 from lib import processes
 from lib.proxy import STAGES
+from lib.mired import UNDER
 from lib.smtp import Client, deliver
 from lib.waiting import until
 
@@ -166,6 +167,7 @@ def test_a_client_that_hangs_up_during_a_hand_over_disturbs_nothing(mired, postf
     assert len(found) == len(set(found))
 
 
+@pytest.mark.skipif(UNDER, reason="a store starts more slowly there than it is killed")
 def test_the_store_killed_under_load_loses_nothing_that_was_told_250(mired):
     m = mired(tarpit="time = 0")
     m.deaths_expected = True
