@@ -499,6 +499,11 @@ bool smtp_in_data(const struct smtp_session *s)
     return s->reading == READ_DATA || s->reading == READ_CHUNK || s->state == STATE_CHUNKS;
 }
 
+size_t smtp_octets_due(const struct smtp_session *s)
+{
+    return s->reading == READ_DATA ? SIZE_MAX : s->reading == READ_CHUNK ? s->chunk_left : 0;
+}
+
 bool smtp_in_long_line(const struct smtp_session *s)
 {
     return s->flags & SMTP_SWALLOW;

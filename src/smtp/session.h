@@ -283,6 +283,10 @@ bool smtp_is_late(const struct smtp_session *s);
 /* True while a message is being read (DATA or BDAT has begun and not ended). */
 bool smtp_in_data(const struct smtp_session *s);
 
+/* The octets that come before the next command for certain: what is left of the chunk, SIZE_MAX with
+ * DATA, 0 between messages and chunks. */
+size_t smtp_octets_due(const struct smtp_session *s);
+
 /* True while a line is too long and its end has not come: its octets are no progress. */
 bool smtp_in_long_line(const struct smtp_session *s);
 

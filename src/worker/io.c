@@ -163,6 +163,18 @@ static void read_nothing(struct worker *w, struct conn *c, ssize_t n)
     conn_close(w, c, CLOSE_HUNG_UP);
 }
 
+/* How much to read at once. Of commands only a few octets, because what is behind a held one must be
+ * kept, the kernel keeps the rest, and each is work: a message may come in chunks of one octet, with a
+ * reply to each. A whole record of TLS, because epoll does not report what OpenSSL has left. */
+static size_t room_for_input(const struct conn *c, size_t most)
+{
+    size_t due = smtp_octets_due(&c->smtp);
+
+    if (c->flags & CONN_TLS || most < COMMANDS_AT_ONCE || due > most - COMMANDS_AT_ONCE)
+        return most;
+    return due + COMMANDS_AT_ONCE;
+}
+
 /* Receives octets of a message where they stay. False: there is no place for them, and nothing was
  * read. */
 static bool read_in_place(struct worker *w, struct conn *c)
@@ -171,7 +183,7 @@ static bool read_in_place(struct worker *w, struct conn *c)
     int places = 0;
 
     if (smtp_in_data(&c->smtp) && c->work && c->work->in.len == 0)
-        places = message_place(c, place, PLACES, sizeof w->input);
+        places = message_place(c, place, PLACES, room_for_input(c, sizeof w->input));
     size_t room = 0;
     for (int i = 0; i < places; i++)
         room += place[i].iov_len;
@@ -201,16 +213,6 @@ static bool read_in_place(struct worker *w, struct conn *c)
     }
     conn_run_places(w, c, place, filled);
     return true;
-}
-
-/* How much to read at once. A few octets of commands, because those behind a held one must be kept;
- * the kernel keeps the rest. A whole record of TLS, because epoll does not report what OpenSSL has
- * left. */
-static size_t room_for_input(const struct conn *c, size_t most)
-{
-    if (smtp_in_data(&c->smtp) || c->flags & CONN_TLS || most < COMMANDS_AT_ONCE)
-        return most;
-    return COMMANDS_AT_ONCE;
 }
 
 static void read_some(struct worker *w, struct conn *c)

@@ -28,7 +28,7 @@
 enum { GOOD_AT_ONCE = 64 };
 enum { NAMES_WAIT_MS = 1000, NAMES_LOOK_MS = 20 };
 enum { TRIM_MS = 5000, TRIM_SOON_MS = 20, SETTLE_OCTETS = 16 << 20 };
-enum { BULK_MS = 500 };
+enum { BULK_MS = 500, PIECES_FREE = 8, PIECE_SMALL = 1024 };
 enum { RECEIVED_MAX = 100 }; /* RFC 5321 6.3: more is a loop */
 
 /* Large messages whose clients have stopped must not keep the memory that is for fast ones. */
@@ -84,6 +84,7 @@ bool message_begin(struct worker *w, struct conn *c)
         ring_add(&w->spooling, &c->work->spooling);
     }
     c->work->window = 0;
+    c->work->pieces = 0;
     c->work->heard_ms = c->work->begun_ms = (uint32_t)w->loop.now;
     if (!wheel_is_set(&w->trim_alarm.timer))
         loop_alarm(&w->loop, &w->trim_alarm, w->loop.now + TRIM_MS);
@@ -98,6 +99,16 @@ void message_heard(struct worker *w, struct conn *c, size_t octets)
     c->work->heard_ms = (uint32_t)w->loop.now;
 }
 
+/* It is large, takes long, or comes in pieces that are so small that there may be any number of
+ * them. */
+static bool is_bulk(const struct worker *w, const struct work *k)
+{
+    uint64_t size = spool_size(k->spool);
+
+    return size >= LOOP_BULK_OCTETS || (uint32_t)w->loop.now - k->begun_ms >= BULK_MS ||
+           (k->pieces > PIECES_FREE && size / k->pieces < PIECE_SMALL);
+}
+
 void message_rank(struct worker *w, struct conn *c)
 {
     const struct work *k = c->work;
@@ -105,8 +116,7 @@ void message_rank(struct worker *w, struct conn *c)
     bool bulk = coming ? c->watch.events & LOOP_BULK : smtp_is_late(&c->smtp);
 
     if (coming && k && k->spool)
-        bulk = spool_size(k->spool) >= LOOP_BULK_OCTETS ||
-               (uint32_t)w->loop.now - k->begun_ms >= BULK_MS;
+        bulk = is_bulk(w, k);
     loop_bulk(&w->loop, &c->watch, bulk);
 }
 
@@ -158,6 +168,8 @@ void message_add(struct worker *w, struct conn *c, struct span body)
         smtp_body_failed(&c->smtp);
     else
         room_count_octets(w, c, (int64_t)body.len);
+    if (c->work)
+        c->work->pieces++;
 }
 
 void message_void(struct worker *w, struct conn *c)

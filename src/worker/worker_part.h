@@ -84,6 +84,7 @@ struct work {
     uint64_t window;      /* octets of the message since the timer was set; see io_keeps_pace() */
     uint32_t heard_ms;    /* when the last of them came: the low bits of loop->now */
     uint32_t begun_ms;    /* when the message began; likewise */
+    uint32_t pieces;      /* in which the message has come */
     struct handover *handover;
     uint32_t declared;  /* SIZE of the current message */
     uint64_t handed_us; /* when the hand-over began */

@@ -312,6 +312,24 @@ def is_bulk(pid, client):
     return any(at[0] in members for members in sets.values())
 
 
+def test_a_message_in_many_chunks_lets_others_go_first(mired):
+    """Each octet may be a chunk, which wants a reply."""
+    m = mired(tarpit="time = 0", workers=1)
+    (worker,) = m.processes("worker")
+    few, many = Client(m.port), Client(m.port)
+    for c, chunks in ((few, (b"Subject: x\r\n\r\n", b"x\r\n")), (many, [b"\n" if n % 10 == 9 else b"\r" if n % 10 == 8 else b"x" for n in range(200)])):
+        c.ehlo()
+        c.envelope("a@b.test", ["alice@example.test"])
+        c.send(b"".join(b"BDAT %d\r\n%s" % (len(chunk), chunk) for chunk in chunks))
+        for _ in chunks:
+            assert c.reply().code == 250
+        until(lambda c=c: is_bulk(worker, c) == (c is many))
+    for c in (few, many):
+        c.send(b"BDAT 0 LAST\r\n")
+        assert c.reply().code == 250
+        until(lambda c=c: not is_bulk(worker, c))
+
+
 def test_a_large_message_and_one_that_takes_long_let_others_go_first(mired):
     m = mired(tarpit="time = 1s", workers=1)
     (worker,) = m.processes("worker")

@@ -117,6 +117,17 @@ def transactions(n):
     yield EHLO + (MAIL + GOOD + b"RSET\r\n") * 2000
 
 
+def chunks(n):
+    """A message in 200,000 chunks of an octet each, every one of which wants a reply."""
+    yield EHLO + MAIL + GOOD
+    yield from itertools.repeat(b"BDAT 1\r\nx" * 1000, 200)
+
+
+def logins(n):
+    """Wrong passwords."""
+    yield EHLO + b"AUTH PLAIN AGFsaWNlAHdyb25n\r\n" * 300
+
+
 def storm(n):
     """Nothing: Fickle goes at once."""
     yield b""
@@ -124,7 +135,7 @@ def storm(n):
 
 KINDS = {
     f.__name__: f
-    for f in (commands, data, handshake, hello, proxy, recipients, giant, headers, window, junk, transactions, storm)
+    for f in (commands, data, handshake, hello, proxy, recipients, giant, headers, window, junk, transactions, chunks, logins, storm)
 }
 HALF_OPEN = ("handshake", "hello")
 

@@ -344,6 +344,20 @@ static void test_chunks_make_one_message(void **state)
     codes(t, "DATA\r\n", "503");
 }
 
+/* A caller that reads no more than that and a few commands answers few chunks at a time. */
+static void test_the_session_says_what_comes_before_the_next_command(void **state)
+{
+    struct dialogue *t = *state;
+    ready(t);
+    assert_int_equal(smtp_octets_due(&t->session), 0);
+    codes(t, "BDAT 10\r\nabc", "");
+    assert_int_equal(smtp_octets_due(&t->session), 7);
+    codes(t, "defghij", "250");
+    assert_int_equal(smtp_octets_due(&t->session), 0);
+    codes(t, "RSET\r\nMAIL FROM:<a@b.net>\r\nRCPT TO:<c@d.org>\r\nDATA\r\n", "250 250 250 354");
+    assert_true(smtp_octets_due(&t->session) == SIZE_MAX);
+}
+
 static void test_a_dot_line_in_a_chunk_is_no_end(void **state)
 {
     struct dialogue *t = *state;
@@ -490,6 +504,7 @@ int main(void)
         TALK_TEST(test_no_spool_is_452_in_place_of_354),
         TALK_TEST(test_the_backends_words_are_the_reply),
         TALK_TEST(test_chunks_make_one_message),
+        TALK_TEST(test_the_session_says_what_comes_before_the_next_command),
         TALK_TEST(test_a_dot_line_in_a_chunk_is_no_end),
         TALK_TEST(test_an_empty_message_may_be_one_chunk),
         TALK_TEST(test_a_crlf_may_stand_in_two_chunks),
