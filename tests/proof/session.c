@@ -189,6 +189,8 @@ static void call(struct smtp_session *s, const struct smtp_service *service, str
     case 9: smtp_mend(s); break;
     default:
         (void)smtp_is_junk(s);
+        (void)smtp_is_late(s);
+        (void)smtp_octets_due(s);
         (void)smtp_in_data(s);
         (void)smtp_in_long_line(s);
         smtp_fit(s);
