@@ -109,11 +109,20 @@ static bool is_bulk(const struct worker *w, const struct work *k)
            (k->pieces > PIECES_FREE && size / k->pieces < PIECE_SMALL);
 }
 
+/* Others need not wait for it. A known sender's list may name many people before its message comes. */
+static bool is_late(struct worker *w, struct conn *c)
+{
+    if (!smtp_is_late(&c->smtp))
+        return false;
+    struct tarpit_who who = conn_who(w, c);
+    return !tarpit_in_good_standing(&w->tarpit, &who, w->loop.wall);
+}
+
 void message_rank(struct worker *w, struct conn *c)
 {
     const struct work *k = c->work;
     bool coming = smtp_in_data(&c->smtp);
-    bool bulk = coming ? c->watch.events & LOOP_BULK : smtp_is_late(&c->smtp);
+    bool bulk = coming ? c->watch.events & LOOP_BULK : is_late(w, c);
 
     if (coming && k && k->spool)
         bulk = is_bulk(w, k);

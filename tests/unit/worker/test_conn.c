@@ -163,6 +163,11 @@ static void test_a_client_that_brings_no_mail_forward_waits_behind_others(void *
     fake_say(&f, &client, "NOOP\r\nMAIL FROM:<a@b.test>\r\n");
     assert_true(client.c->watch.events & LOOP_BULK);
     assert_non_null(strstr(fake_heard(&client), "250 2.1.0"));
+
+    struct fake_client known = fake_in_mail(&f, "192.0.2.8");
+    known.c->flags |= CONN_EXEMPT;
+    fake_say(&f, &known, "RSET\r\nNOOP\r\nNOOP\r\n");
+    assert_false(known.c->watch.events & LOOP_BULK);
 }
 
 int main(void)
