@@ -101,10 +101,11 @@ static json_t *write_down(const struct master *m, struct asker asker)
                                     (int)c->pid, c->row, c->state == CHILD_LEAVING, c->channel.fd,
                                     c->state == CHILD_STARTING, c->generation->config || c->pongs));
     }
-    return json_pack("{s:i, s:o, s:i, s:I, s:i, s:o, s:o, s:o, s:b}", "format", FORMAT, "house",
-                     runtime_down(h), "asker", (int)asker.pid, "tag", (json_int_t)asker.tag,
-                     "generation", (int)m->last_generation, "handoffs", handoffs, "listeners",
-                     listeners, "children", children, "lack", lack);
+    return json_pack("{s:i, s:o, s:i, s:I, s:b, s:i, s:o, s:o, s:o, s:b}", "format", FORMAT,
+                     "house", runtime_down(h), "asker", (int)asker.pid, "tag",
+                     (json_int_t)asker.tag, "shorter", asker.accepts_shorter, "generation",
+                     (int)m->last_generation, "handoffs", handoffs, "listeners", listeners,
+                     "children", children, "lack", lack);
 }
 
 /* The memory file, at its beginning, open over exec; -errno. */
@@ -272,20 +273,21 @@ static int take_runtime(struct heir *heir, json_t *will)
     struct runtime *h = &heir->m->runtime;
     struct asker *asker = &heir->m->upgrade_asker;
     json_int_t started, tag, id = (json_int_t)h->id;
-    int pid, generation;
+    int pid, generation, shorter = 0;
 
     if (json_unpack(will,
                     "{s:{s:i, s:i, s:i, s:i, s:i, s?:i, s?:i, s?:i, s?:[ii], s:I, s?:I, s?:I}, "
-                    "s:i, s:I, s:i}",
+                    "s:i, s:I, s?:b, s:i}",
                     "house", "lock", &h->lock, "store", &h->store_listen, "control",
                     &h->control_listen, "metrics", &h->metrics_fd, "shared", &h->shared_fd, "log",
                     &h->log_fd, "others", &h->others_fd, "counts", &h->counts_fd, "store pair",
                     &h->store_pair[0], &h->store_pair[1], "started", &started, "id", &id, "layout",
-                    &heir->layout, "asker", &pid, "tag", &tag, "generation", &generation) < 0)
+                    &heir->layout, "asker", &pid, "tag", &tag, "shorter", &shorter, "generation",
+                    &generation) < 0)
         return -EBADMSG;
     h->started_ms = (uint64_t)started;
     h->id = (uint64_t)id;
-    *asker = (struct asker){pid, (uint64_t)tag};
+    *asker = (struct asker){pid, (uint64_t)tag, shorter};
     heir->m->last_generation = heir->generation->id = (uint32_t)generation;
     int fd[RUNTIME_FDS];
     runtime_fds(h, fd);

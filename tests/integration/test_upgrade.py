@@ -540,16 +540,45 @@ def test_a_worker_of_the_earlier_program_that_hangs_is_replaced(mired, program, 
     all_are_served(m)
 
 
-@pytest.mark.skipif(UNDER, reason="the new program tries 50 times, and a start takes a second there")
-@pytest.mark.parametrize("file", ["retries", "decoys"])
-def test_a_reload_ends_the_trouble_of_a_program_that_could_not_open_its_files(mired, program, file):
-    """A full disk, say: the new program has some of its files and not the others. No restart is necessary."""
-    m = mired(program=program, tarpit="time = 0")
-    m.deaths_expected = True
+def spoil(m, file):
+    """A full disk, say: the new program has some of its files and not the others. Returns what is to be removed."""
     path = m.folder / "state" / file
     path.unlink()
     path.mkdir()  # and it cannot be renamed
     (m.folder / "state" / f"{file}.set-aside" / "full").mkdir(parents=True)
+    return path
+
+
+@pytest.mark.skipif(UNDER, reason="the new program tries 50 times, and a start takes a second there")
+def test_a_reload_that_begins_the_program_again_confirms_that_lists_are_shorter(mired, program):
+    people = [f"user-{n}@example.test" for n in range(40)]
+    m = mired(program=program, tarpit="time = 0", recipients=[*people, USER])
+    m.deaths_expected = True
+    path = spoil(m, "retries")
+    assert m.control("upgrade").returncode == 1
+    path.rmdir()
+    m.recipients.write_text(f"{USER}\n")
+    os.utime(m.recipients, (time.time() - 60,) * 2)  # so that it counts as complete
+    m.log.wait("keeping the previous version")
+    assert "generation 2 serves" not in m.log.text
+    assert m.control("reload", "--accept-shorter").returncode == 0
+    m.log.wait("generation 2 serves")
+
+    def is_gone():
+        with Client(m.port) as client:
+            client.ehlo()
+            return client.envelope("a@b.test", [people[39]])[0].code == 550
+
+    until(is_gone)
+
+
+@pytest.mark.skipif(UNDER, reason="the new program tries 50 times, and a start takes a second there")
+@pytest.mark.parametrize("file", ["retries", "decoys"])
+def test_a_reload_ends_the_trouble_of_a_program_that_could_not_open_its_files(mired, program, file):
+    """No restart is necessary."""
+    m = mired(program=program, tarpit="time = 0")
+    m.deaths_expected = True
+    path = spoil(m, file)
     for command in ("upgrade", "reload"):
         done = m.control(command)
         assert done.returncode == 1 and str(path) in done.stderr
