@@ -147,9 +147,15 @@ static void part_over(struct part *p)
         start_parts(h);
 }
 
+/* A backend may have the message. */
+static bool is_in_flight(const struct part *p)
+{
+    return p->delivery.job.sent || p->delivery.job.again;
+}
+
 static void part_later(struct part *p)
 {
-    p->duplicate = p->duplicate || p->delivery.job.again;
+    p->duplicate = is_in_flight(p);
     p->unsettled = p->lacking ? REPLY_LACKING : REPLY_BACKEND_DOWN;
     part_over(p);
 }
@@ -239,7 +245,6 @@ static void broke_in_doubt(struct part *p)
         if (part_put(p, d->backend))
             return;
     }
-    p->duplicate = true;
     part_later(p);
 }
 
@@ -250,7 +255,7 @@ void handover_broke(struct delivery *d, bool started)
     bool closing = h->relay->pool.closing;
 
     part_leave(p);
-    if (d->job.sent || d->job.again) {
+    if (is_in_flight(p)) {
         broke_in_doubt(p);
         return;
     }
@@ -513,12 +518,6 @@ bool relay_next_taken(const struct relay_result *result, struct relay_taken *i)
 void relay_unheard(struct handover *h)
 {
     h->unheard = true;
-}
-
-/* A backend may have the message. */
-static bool is_in_flight(const struct part *p)
-{
-    return p->delivery.job.sent || p->delivery.job.again;
 }
 
 bool relay_would_double(const struct handover *h)

@@ -337,7 +337,7 @@ static bool has_twin(const struct maildir_message *m, size_t box, int *error)
     int found = twin_find(m->root, &m->box[box].path, m->fd, m->written, m->begun_s, &twin);
     if (found == 0)
         return false;
-    *error = found < 0 ? found : twin_flush(m->root, &twin);
+    *error = found < 0 ? found : flush_folder(m->root, twin.folder);
     if (!*error)
         *error = box_flush(m->root, &m->box[box].path);
     if (found > 0 && !*error)

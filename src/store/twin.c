@@ -11,8 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/flush.h"
-
 enum { BLOCK = 8 * 1024 };
 
 /* Names begin with the second of their delivery (message_name()). */
@@ -110,9 +108,4 @@ int twin_find(int root, const struct box_path *box, int file, uint64_t size, int
         closedir(d);
     }
     return result;
-}
-
-int twin_flush(int root, const struct twin *found)
-{
-    return flush_folder(root, found->folder);
 }

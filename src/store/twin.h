@@ -25,7 +25,4 @@ struct twin {
 int twin_find(int root, const struct box_path *box, int file, uint64_t size, int64_t now_s,
               struct twin *found);
 
-/* Flushes the folder that the copy is in. Returns 0 or -errno. */
-int twin_flush(int root, const struct twin *found);
-
 #endif

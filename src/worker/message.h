@@ -22,8 +22,9 @@ bool message_begin(struct worker *w, struct conn *c);
  * (`data_rate`). */
 void message_heard(struct worker *w, struct conn *c, size_t octets);
 
-/* Call it when octets have been used: a connection whose message is large, or takes long, is bulk for
- * the loop until the message ends, and so is one that brings no mail forward until it does. */
+/* Call it when octets have been used: a connection whose message is large, takes long, or comes in
+ * small pieces is bulk for the loop until the message ends, and so is one that brings no mail forward
+ * until it does. */
 void message_rank(struct worker *w, struct conn *c);
 
 /* Where the next octets of the message can be received (spool_place()); 0: nowhere. */
